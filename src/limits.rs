@@ -1,0 +1,130 @@
+//! Every bound of the proxy, in one place.
+//!
+//! Two kinds stand here: constants, which no configuration changes, and the defaults and ranges of the bounds that
+//! configuration may change (`config/` reads them, and nothing repeats them). Bounds that depend on each other are
+//! asserted at compile time at the end.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Bytes of randomness in a token; it is written as twice as many lower-case hex digits.
+pub const TOKEN_RANDOM_BYTES: usize = 20;
+/// Hex digits at the end of every token this proxy makes.
+pub const TOKEN_HEX_DIGITS: usize = TOKEN_RANDOM_BYTES * 2;
+/// Longest owner name, in bytes.
+pub const OWNER_BYTES: usize = 200;
+/// Longest token a client may hand in, in bytes: longer than any of ours, so that a library's tokens fit as well.
+pub const TOKEN_BYTES: usize = 256;
+
+/// Most primaries in a set.
+pub const PRIMARIES: usize = 9;
+/// The part of the drift allowance that does not depend on the ttl, in milliseconds.
+pub const DRIFT_MARGIN_MS: u64 = 2;
+/// A primary is waited for at most this fraction of the ttl, whatever `node_timeout_ms` says.
+pub const NODE_TIMEOUT_TTL_FRACTION: u64 = 10;
+
+/// Longest header line (`*N`, `$N`) and longest inline command, in bytes.
+pub const LINE_BYTES: usize = 64 * 1024;
+/// Most elements of a request that the protocol itself allows (Redis 7.0 and later).
+pub const PROTOCOL_ELEMENTS: i64 = 2_147_483_647;
+/// Longest bulk string that the protocol itself allows, in bytes.
+pub const PROTOCOL_BULK_BYTES: i64 = 512 * 1024 * 1024;
+
+/// Longest reason text of one primary in a NOQUORUM error, in bytes.
+pub const REASON_BYTES: usize = 200;
+/// Longest NOQUORUM error line, in bytes.
+pub const NOQUORUM_LINE_BYTES: usize = 1024;
+/// Longest value of a lock key that is read from a primary as a holder; a longer one cannot be a token and its holder is unknown.
+pub const HOLDER_BYTES: usize = 4096;
+/// Longest reply of a primary that is kept in memory (INFO is the largest); what is longer is skipped.
+pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
+
+/// First wait before a lost link is opened again; doubled after each failure, jittered.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+/// Longest wait between two tries to open a link.
+pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+/// How long a closing connection is still read from, so that the peer gets our last bytes rather than a reset.
+pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
+/// How long accepting rests after the system had no descriptor left.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Longest `key_prefix`, in bytes.
+pub const KEY_PREFIX_BYTES: usize = 256;
+/// Most addresses to listen on.
+pub const LISTENERS: usize = 16;
+
+// Ranges of what configuration may set; the defaults stand beside them. Milliseconds, bytes or counts, as the key says.
+
+pub const MAX_TTL_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+pub const MAX_TTL_MS_DEFAULT: u64 = 60_000;
+pub const ATTEMPTS: RangeInclusive<u64> = 1..=100;
+pub const ATTEMPTS_DEFAULT: u64 = 3;
+pub const RETRY_DELAY_MS: RangeInclusive<u64> = 1..=10_000;
+pub const RETRY_DELAY_MS_DEFAULT: u64 = 25;
+/// The range of `clock_drift_factor`, in parts per million of the ttl (0 to 0.5).
+pub const CLOCK_DRIFT_PPM: RangeInclusive<u32> = 0..=500_000;
+pub const CLOCK_DRIFT_PPM_DEFAULT: u32 = 10_000;
+pub const NODE_TIMEOUT_MS: RangeInclusive<u64> = 1..=60_000;
+pub const NODE_TIMEOUT_MS_DEFAULT: u64 = 50;
+/// Also greater than `node_timeout_ms`.
+pub const SILENCE_TIMEOUT_MS: RangeInclusive<u64> = 2..=600_000;
+pub const SILENCE_TIMEOUT_MS_DEFAULT: u64 = 1_000;
+pub const CONNECT_TIMEOUT_MS: RangeInclusive<u64> = 1..=60_000;
+pub const CONNECT_TIMEOUT_MS_DEFAULT: u64 = 1_000;
+pub const PROBE_INTERVAL_MS: RangeInclusive<u64> = 100..=60_000;
+pub const PROBE_INTERVAL_MS_DEFAULT: u64 = 1_000;
+pub const LINKS_PER_PRIMARY: RangeInclusive<u64> = 1..=16;
+pub const LINKS_PER_PRIMARY_DEFAULT: u64 = 1;
+pub const SHUTDOWN_GRACE_MS: RangeInclusive<u64> = 0..=600_000;
+pub const SHUTDOWN_GRACE_MS_DEFAULT: u64 = 10_000;
+pub const WORKER_THREADS: RangeInclusive<u64> = 0..=256;
+pub const WORKER_THREADS_DEFAULT: u64 = 0;
+pub const KEEPALIVE_IDLE_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+pub const KEEPALIVE_IDLE_MS_DEFAULT: u64 = 10_000;
+pub const KEEPALIVE_INTERVAL_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+pub const KEEPALIVE_INTERVAL_MS_DEFAULT: u64 = 5_000;
+pub const KEEPALIVE_PROBES: RangeInclusive<u64> = 1..=20;
+pub const KEEPALIVE_PROBES_DEFAULT: u64 = 3;
+/// 0 leaves the system's own; else at least a second.
+pub const USER_TIMEOUT_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+pub const USER_TIMEOUT_MS_DEFAULT: u64 = 25_000;
+pub const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+pub const CONNECTIONS_DEFAULT: u64 = 10_000;
+pub const REQUEST_BYTES: RangeInclusive<u64> = 16_384..=536_870_912;
+pub const REQUEST_BYTES_DEFAULT: u64 = 1_048_576;
+pub const REQUEST_ELEMENTS: RangeInclusive<u64> = 16..=1_048_576;
+pub const REQUEST_ELEMENTS_DEFAULT: u64 = 1_024;
+pub const KEY_BYTES: RangeInclusive<u64> = 1..=65_536;
+pub const KEY_BYTES_DEFAULT: u64 = 4_096;
+pub const PIPELINE_DEPTH: RangeInclusive<u64> = 1..=65_536;
+pub const PIPELINE_DEPTH_DEFAULT: u64 = 1_024;
+pub const BUFFER_BYTES: RangeInclusive<u64> = 4_096..=16_777_216;
+pub const BUFFER_BYTES_DEFAULT: u64 = 65_536;
+/// Also at least `limits.buffer_bytes`.
+pub const OUTPUT_BUFFER_BYTES: RangeInclusive<u64> = 4_096..=1_073_741_824;
+pub const OUTPUT_BUFFER_BYTES_DEFAULT: u64 = 8_388_608;
+/// 0 is off; else at least a second.
+pub const IDLE_TIMEOUT_MS: RangeInclusive<u64> = 1_000..=604_800_000;
+pub const IDLE_TIMEOUT_MS_DEFAULT: u64 = 0;
+pub const UNAUTHENTICATED_ELEMENTS: RangeInclusive<u64> = 3..=1_024;
+pub const UNAUTHENTICATED_ELEMENTS_DEFAULT: u64 = 10;
+pub const UNAUTHENTICATED_BULK_BYTES: RangeInclusive<u64> = 512..=1_048_576;
+pub const UNAUTHENTICATED_BULK_BYTES_DEFAULT: u64 = 16_384;
+pub const REPLY_NESTING: RangeInclusive<u64> = 8..=1_024;
+pub const REPLY_NESTING_DEFAULT: u64 = 128;
+pub const OPERATIONS_PER_PRIMARY: RangeInclusive<u64> = 64..=16_777_216;
+pub const OPERATIONS_PER_PRIMARY_DEFAULT: u64 = 65_536;
+
+const _: () = {
+    // A token with the longest owner name in front (and its colon) is still one a client may hand back, and one that
+    // is read as a holder.
+    assert!(OWNER_BYTES + 1 + TOKEN_HEX_DIGITS <= TOKEN_BYTES);
+    assert!(TOKEN_BYTES <= HOLDER_BYTES);
+    assert!(HOLDER_BYTES <= PRIMARY_REPLY_BYTES);
+    // A node set is a 16-bit mask.
+    assert!(PRIMARIES <= 16);
+    // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
+    assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
+    assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
+    assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
+};
