@@ -1,1 +1,265 @@
-//! To come.
+//! Drives lock operations over the primaries: asks all at once, waits for the verdict, cleans up.
+//!
+//! The decisions are `lock`'s; the bytes are `primary`'s. What is here is the order of things: an attempt is made with a
+//! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
+//! primary that may hold it, by the drop of a value, so that no way out can forget it.
+
+mod entropy;
+mod node;
+mod outcome;
+mod retry;
+mod round;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub use entropy::{Entropy, SystemEntropy};
+pub use node::{LockNode, Operation, Ticket, Trouble, Vote};
+pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
+pub use retry::Backoff;
+pub use round::Term;
+
+use self::outcome::Attempt;
+use self::round::{AcquireRound, CountingRound, Troubles, Work};
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::lock::{
+    AcquireVerdict, Drift, Extend, ExtendVerdict, Moment, NodeId, NodeSet, Owner, Quorum, Release, ReleaseVerdict,
+    Resource, Token, Ttl,
+};
+
+/// The numbers that rounds go by; keys of the same names in the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    pub quorum: Quorum,
+    pub drift: Drift,
+    pub max_ttl: Ttl,
+    pub attempts: u32,
+    pub retry_delay: Duration,
+    pub node_timeout: Duration,
+}
+
+/// The client on whose behalf an operation runs, as far as the operation cares: is it still there?
+#[derive(Debug, Default)]
+pub struct Caller {
+    left: AtomicBool,
+}
+
+impl Caller {
+    /// The client's stream has ended: what is under way is finished, nothing further is begun for it.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+}
+
+/// What to take, for how long, for whom.
+#[derive(Debug, Clone)]
+pub struct AcquireRequest {
+    pub resource: Resource,
+    pub ttl: Ttl,
+    pub owner: Option<Owner>,
+}
+
+/// Lock operations over one set of primaries.
+pub struct Coordinator {
+    nodes: Box<[Arc<dyn LockNode>]>,
+    rules: Rules,
+    clock: Clock,
+    entropy: Arc<dyn Entropy>,
+    counters: Arc<Counters>,
+}
+
+impl Coordinator {
+    /// `nodes` are in the order of configuration, as many as `rules.quorum` counts.
+    pub fn new(
+        nodes: Vec<Arc<dyn LockNode>>,
+        rules: Rules,
+        clock: Clock,
+        entropy: Arc<dyn Entropy>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        assert_eq!(nodes.len(), rules.quorum.total(), "one node for each primary that the quorum counts");
+        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters })
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Takes the lock, by at most `attempts` attempts. A client that has left gets one, and no signing anew.
+    pub async fn acquire(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
+        let mut backoff = Backoff::new(self.rules.retry_delay);
+        for remaining in (0..self.rules.attempts).rev() {
+            let attempt = self.start_attempt(&request);
+            match self.drive(&attempt, &caller).await {
+                AcquireVerdict::Granted => {
+                    self.counters.rlock_granted.increment();
+                    if attempt.round.took_over() {
+                        self.counters.rlock_taken_over.increment();
+                    }
+                    return Acquired::Granted(Grant(attempt));
+                }
+                AcquireVerdict::TooLate => {
+                    self.counters.rlock_too_late.increment();
+                    return Acquired::NoQuorum(self.explain(attempt.round.report(), true));
+                }
+                AcquireVerdict::NoQuorum => {
+                    self.counters.rlock_noquorum.increment();
+                    return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
+                }
+                AcquireVerdict::Abandoned => {
+                    self.counters.rlock_abandoned.increment();
+                    let (answered, _) = attempt.round.report();
+                    let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
+                    return Acquired::NoQuorum(self.no_quorum(answered, &[reason]));
+                }
+                AcquireVerdict::Held => break,
+                AcquireVerdict::Split => {
+                    drop(attempt);
+                    if remaining == 0 || caller.has_left() {
+                        break;
+                    }
+                    tokio::time::sleep(backoff.next(self.entropy.jitter())).await;
+                    if caller.has_left() {
+                        self.counters.rlock_abandoned.increment();
+                        break;
+                    }
+                    self.counters.rlock_split_retries.increment();
+                }
+            }
+        }
+        self.counters.rlock_refused.increment();
+        Acquired::Refused
+    }
+
+    /// Lets the lock live for at least `ttl` from now, if `token` holds it.
+    pub async fn extend(self: Arc<Self>, resource: Resource, token: Token, ttl: Ttl) -> Extended {
+        let term = self.term(ttl);
+        let round = CountingRound::new(Extend::new(self.rules.quorum), Some(term), self.clock);
+        for (id, node) in self.nodes() {
+            let (resource, token, ticket) = (resource.clone(), token.clone(), round.ticket(id));
+            node.submit(Operation::Extend { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+        }
+        match round.verdict().await {
+            ExtendVerdict::Extended => {
+                self.counters.rextend_extended.increment();
+                Extended::Extended(Extension { coordinator: self, round, term })
+            }
+            ExtendVerdict::Lost => {
+                self.counters.rextend_lost.increment();
+                Extended::Lost
+            }
+            ExtendVerdict::NoQuorum => {
+                self.counters.rextend_noquorum.increment();
+                let too_late = term.validity(self.clock.now()).is_none();
+                Extended::NoQuorum(self.explain(round.report(), too_late))
+            }
+        }
+    }
+
+    /// Deletes `token`'s records, everywhere, sooner or later; the verdict says whether it held the lock.
+    pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
+        let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
+        let until = self.withdrawal_deadline();
+        for (id, node) in self.nodes() {
+            let (resource, token, ticket) = (resource.clone(), token.clone(), Some(round.ticket(id)));
+            node.submit(Operation::Release { resource, token, until, ticket }, self.rules.node_timeout);
+        }
+        match round.verdict().await {
+            ReleaseVerdict::Released => {
+                self.counters.runlock_released.increment();
+                Released::Released
+            }
+            ReleaseVerdict::NotHeld => {
+                self.counters.runlock_not_held.increment();
+                Released::NotHeld
+            }
+            ReleaseVerdict::NoQuorum => {
+                self.counters.runlock_noquorum.increment();
+                Released::NoQuorum(self.explain(round.report(), false))
+            }
+        }
+    }
+
+    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest) -> Attempt {
+        let &AcquireRequest { ref resource, ttl, ref owner } = request;
+        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
+        let (coordinator, resource) = (Arc::clone(self), resource.clone());
+        let attempt = Attempt { coordinator, resource, token, round, kept: false };
+        for (id, node) in self.nodes() {
+            let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let ticket = attempt.round.acquire_ticket(id);
+            node.submit(Operation::Acquire { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+        }
+        attempt
+    }
+
+    /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
+    async fn drive(&self, attempt: &Attempt, caller: &Caller) -> AcquireVerdict {
+        loop {
+            let found = match attempt.round.work().await {
+                Work::Done(verdict) => return verdict,
+                Work::Sign(_) if caller.has_left() => return attempt.round.abandon(),
+                Work::Sign(found) => found,
+            };
+            let ttl = attempt.round.term.ttl;
+            for (id, found) in found {
+                let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+                let ticket = attempt.round.sign_ticket(id);
+                self.nodes[id.index()].submit(
+                    Operation::Sign { resource, found, token, ttl, ticket },
+                    ttl.node_timeout(self.rules.node_timeout),
+                );
+            }
+        }
+    }
+
+    fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token) {
+        let until = self.withdrawal_deadline();
+        for id in targets.iter() {
+            self.counters.withdrawals_sent.increment();
+            let (resource, token) = (resource.clone(), token.clone());
+            self.nodes[id.index()]
+                .submit(Operation::Release { resource, token, until, ticket: None }, self.rules.node_timeout);
+        }
+    }
+
+    /// When every record that was asked for until now has expired: `max_ttl_ms` and its drift.
+    fn withdrawal_deadline(&self) -> Moment {
+        let longest = self.rules.max_ttl;
+        self.clock.now().after(Duration::from_millis(longest.as_millis() + self.rules.drift.of(longest)))
+    }
+
+    fn term(&self, ttl: Ttl) -> Term {
+        Term { started: self.clock.now(), ttl, drift: self.rules.drift }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {
+        self.rules.quorum.nodes().zip(&self.nodes)
+    }
+
+    /// The error text of a round: who answered, what was wrong with the others. In a round that was won too late that
+    /// is what is wrong with those that answered.
+    fn explain(&self, (answered, troubles): (NodeSet, Troubles), too_late: bool) -> NoQuorum {
+        let mut reasons = Vec::new();
+        for (id, node) in self.nodes() {
+            let reason = match &troubles[id.index()] {
+                Some(trouble) => trouble.to_string(),
+                None if too_late && answered.contains(id) => Trouble::AnsweredTooLate.to_string(),
+                None => continue,
+            };
+            reasons.push((node.address(), reason));
+        }
+        self.no_quorum(answered, &reasons)
+    }
+
+    fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {
+        NoQuorum::new(answered.len(), self.rules.quorum.total(), self.rules.quorum.needed(), reasons)
+    }
+}

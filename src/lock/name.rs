@@ -73,11 +73,11 @@ impl Owner {
         value
             .strip_prefix(self.as_bytes())
             .and_then(|rest| rest.strip_prefix(b":"))
-            .is_some_and(|digits| digits.len() == TOKEN_HEX_DIGITS && digits.iter().all(is_lower_hex))
+            .is_some_and(|digits| digits.len() == TOKEN_HEX_DIGITS && digits.iter().copied().all(is_lower_hex))
     }
 }
 
-fn is_lower_hex(byte: &u8) -> bool {
+fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 

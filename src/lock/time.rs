@@ -80,7 +80,10 @@ impl Drift {
 
     /// The smallest ttl that leaves any validity, in milliseconds.
     pub fn smallest_ttl_ms(self) -> u64 {
-        (1..).find(|&millis| Ttl::from_millis(millis).is_some_and(|ttl| self.of(ttl) < millis)).unwrap_or(u64::MAX)
+        // At half of the ttl, the largest share, 6 ms leave a millisecond.
+        (1..=*MAX_TTL_MS.end())
+            .find(|&millis| Ttl::from_millis(millis).is_some_and(|ttl| self.of(ttl) < millis))
+            .unwrap_or(u64::MAX)
     }
 }
 

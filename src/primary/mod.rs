@@ -1,1 +1,3 @@
-//! To come.
+//! One primary.
+mod succession;
+pub use succession::Succession;

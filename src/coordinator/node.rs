@@ -1,0 +1,172 @@
+//! The seam between the coordinator and whatever stands for a primary.
+//!
+//! The coordinator hands a [`LockNode`] operations; each carries a [`Ticket`] with which the node casts exactly one
+//! vote, from whatever task the answer arrives in. In production the node is `primary::Primary`; in the simulation it
+//! is a model with a bad network. A ticket that is dropped, by a bug or by a task that ends, counts as silence: no
+//! round waits for ever.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::lock::{AcquireVote, ExtendVote, Moment, NodeId, ReleaseVote, Resource, SignVote, Token, Ttl};
+
+/// One independent server of the set, as the coordinator sees it.
+pub trait LockNode: Send + Sync + 'static {
+    /// As error texts name it.
+    fn address(&self) -> &str;
+
+    /// Takes `operation` on; its ticket is cast after `timeout` at the latest. Never blocks. Operations on one resource
+    /// take effect in the order in which they were submitted.
+    fn submit(&self, operation: Operation, timeout: Duration);
+}
+
+/// What a primary is asked to do.
+#[derive(Debug)]
+pub enum Operation {
+    /// Set the record if there is none, and say who holds it otherwise.
+    Acquire { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<AcquireVote> },
+    /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
+    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, ticket: Ticket<SignVote> },
+    /// If the record bears the token, let it live for the longer of what it has and `ttl`.
+    Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
+    /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
+    /// repeated until it is answered, or until `until`, when every record it could find has expired.
+    Release { resource: Resource, token: Token, until: Moment, ticket: Option<Ticket<ReleaseVote>> },
+}
+
+/// A vote that can also be missing.
+pub trait Vote: Sized {
+    /// The request left and no usable answer came.
+    const SILENT: Self;
+    /// The request never left.
+    const UNSENT: Self;
+}
+
+impl Vote for AcquireVote {
+    const SILENT: Self = Self::Silent;
+    const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for SignVote {
+    const SILENT: Self = Self::Silent;
+    const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for ExtendVote {
+    const SILENT: Self = Self::Unknown;
+    const UNSENT: Self = Self::Unknown;
+}
+
+impl Vote for ReleaseVote {
+    const SILENT: Self = Self::Unknown;
+    const UNSENT: Self = Self::Unknown;
+}
+
+/// A round as its tickets see it.
+pub(super) trait Ballot<V>: Send + Sync {
+    /// Whether a request may still leave for `node`; from a `true` on it counts as sent.
+    fn depart(&self, node: NodeId) -> bool;
+    fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
+}
+
+/// The right, and the duty, to cast one primary's vote in one round.
+pub struct Ticket<V: Vote> {
+    ballot: Option<Arc<dyn Ballot<V>>>,
+    node: NodeId,
+}
+
+impl<V: Vote> Ticket<V> {
+    pub(super) fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
+        Self { ballot: Some(ballot), node }
+    }
+
+    /// To be asked just before the request's bytes are handed to the socket. After `false` the round has no use for
+    /// the request any more: it must not be sent, and is [`unsent`](Self::unsent).
+    pub fn depart(&self) -> bool {
+        self.ballot.as_ref().is_none_or(|ballot| ballot.depart(self.node))
+    }
+
+    /// The primary's usable answer.
+    pub fn answer(mut self, vote: V) {
+        self.cast(vote, None);
+    }
+
+    /// The request left; no usable answer came, for this reason.
+    pub fn silent(mut self, trouble: Trouble) {
+        self.cast(V::SILENT, Some(trouble));
+    }
+
+    /// The request never left, for this reason.
+    pub fn unsent(mut self, trouble: Trouble) {
+        self.cast(V::UNSENT, Some(trouble));
+    }
+
+    fn cast(&mut self, vote: V, trouble: Option<Trouble>) {
+        if let Some(ballot) = self.ballot.take() {
+            ballot.cast(self.node, vote, trouble);
+        }
+    }
+}
+
+impl<V: Vote> Drop for Ticket<V> {
+    fn drop(&mut self) {
+        self.cast(V::SILENT, Some(Trouble::ConnectionLost));
+    }
+}
+
+impl<V: Vote> fmt::Debug for Ticket<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.node.index())
+    }
+}
+
+/// Why a primary gave no vote: the closed list of reasons in a NOQUORUM error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    TimedOut(Duration),
+    ConnectionRefused,
+    /// No connection yet, or none since the last was lost.
+    NotConnected,
+    /// The connection ended with the request unanswered.
+    ConnectionLost,
+    Replica,
+    /// The same server as another configured primary, whose address this is.
+    DuplicateOf(Arc<str>),
+    OutOfMemory,
+    ReadOnly,
+    Loading,
+    Busy,
+    TooManyClients,
+    AuthenticationFailed,
+    /// It answered, but nothing was left of the ttl.
+    AnsweredTooLate,
+    /// Our own queue to it is full.
+    Overloaded,
+    /// The server's own words, already cut and free of control bytes.
+    Other(Arc<str>),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut(after) => write!(f, "timed out after {} ms", after.as_millis()),
+            Self::ConnectionRefused => f.write_str("connection refused"),
+            Self::NotConnected => f.write_str("not connected"),
+            Self::ConnectionLost => f.write_str("connection lost"),
+            Self::Replica => f.write_str("a replica"),
+            Self::DuplicateOf(address) => write!(f, "duplicate of {address}"),
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::ReadOnly => f.write_str("read-only"),
+            Self::Loading => f.write_str("loading"),
+            Self::Busy => f.write_str("busy"),
+            Self::TooManyClients => f.write_str("too many clients"),
+            Self::AuthenticationFailed => f.write_str("authentication failed"),
+            Self::AnsweredTooLate => f.write_str("answered too late"),
+            Self::Overloaded => f.write_str("overloaded"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}

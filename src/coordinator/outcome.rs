@@ -1,0 +1,144 @@
+//! How lock commands end, as their callers see it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Coordinator;
+use super::round::{AcquireRound, CountingRound, Term};
+use crate::limits::NOQUORUM_LINE_BYTES;
+use crate::lock::{Extend, Moment, Resource, Token, Validity};
+
+/// The end of [`Coordinator::acquire`].
+#[derive(Debug)]
+pub enum Acquired {
+    Granted(Grant),
+    /// Another holds it, or nobody does and the votes split to the end.
+    Refused,
+    NoQuorum(NoQuorum),
+}
+
+/// The end of [`Coordinator::extend`].
+#[derive(Debug)]
+pub enum Extended {
+    Extended(Extension),
+    /// The token holds the lock no longer.
+    Lost,
+    NoQuorum(NoQuorum),
+}
+
+/// The end of [`Coordinator::release`].
+#[derive(Debug)]
+pub enum Released {
+    Released,
+    NotHeld,
+    NoQuorum(NoQuorum),
+}
+
+/// One attempt's token on the primaries. Unless it becomes somebody's lock, it is withdrawn when this is dropped:
+/// on every way out, a cancelled one included.
+pub(super) struct Attempt {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) resource: Resource,
+    pub(super) token: Token,
+    pub(super) round: Arc<AcquireRound>,
+    pub(super) kept: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.kept {
+            let targets = self.round.close();
+            self.coordinator.withdraw(targets, &self.resource, &self.token);
+        }
+    }
+}
+
+/// A lock that was won and not yet handed over. Dropped without [`hand_over`](Self::hand_over), it is withdrawn.
+pub struct Grant(pub(super) Attempt);
+
+impl Grant {
+    pub fn token(&self) -> &Token {
+        &self.0.token
+    }
+
+    /// What the holder may count on at `now`; `None` when nothing is left.
+    pub fn validity(&self, now: Moment) -> Option<Validity> {
+        self.0.round.term.validity(now)
+    }
+
+    /// When the attempt that won it began.
+    pub fn started(&self) -> Moment {
+        self.0.round.term.started
+    }
+
+    /// The client has it: from here on it lives until it is released or expires.
+    pub fn hand_over(mut self) {
+        self.0.kept = true;
+    }
+
+    /// Nothing was left of it when its reply was to be written: withdraws it and tells the client why.
+    pub fn too_late(self) -> NoQuorum {
+        self.0.coordinator.explain(self.0.round.report(), true)
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Grant({:?})", self.0.resource)
+    }
+}
+
+/// A lock that lives longer: its new validity, to be read when the reply is written.
+pub struct Extension {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) round: Arc<CountingRound<Extend>>,
+    pub(super) term: Term,
+}
+
+impl Extension {
+    /// What the holder may count on at `now`; `None` when nothing is left.
+    pub fn validity(&self, now: Moment) -> Option<Validity> {
+        self.term.validity(now)
+    }
+
+    /// Nothing was left when the reply was to be written: the validity told before stands.
+    pub fn too_late(self) -> NoQuorum {
+        self.coordinator.explain(self.round.report(), true)
+    }
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extension({:?})", self.term)
+    }
+}
+
+/// Why nothing was settled: the text of the `-NOQUORUM` error, one line of at most 1,024 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoQuorum(String);
+
+impl NoQuorum {
+    /// `NOQUORUM 1 of 3 primaries answered, 2 needed: ADDR reason; ADDR reason`
+    pub(super) fn new(answered: usize, total: usize, needed: usize, reasons: &[(&str, String)]) -> Self {
+        let mut line = format!("NOQUORUM {answered} of {total} primaries answered, {needed} needed");
+        for (index, (address, reason)) in reasons.iter().enumerate() {
+            line.push_str(if index == 0 { ": " } else { "; " });
+            line.push_str(address);
+            line.push(' ');
+            line.push_str(reason);
+        }
+        let longest = (0..=NOQUORUM_LINE_BYTES.min(line.len())).rev().find(|&end| line.is_char_boundary(end));
+        line.truncate(longest.unwrap_or(0));
+        Self(line)
+    }
+
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Display for NoQuorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
