@@ -48,6 +48,13 @@ pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
 /// How long accepting rests after the system had no descriptor left.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
+/// Connections that the system keeps waiting for us to accept them.
+pub const ACCEPT_BACKLOG: i32 = 1_024;
+/// Requests of one client that are taken on before others get their turn.
+pub const REQUESTS_PER_TURN: usize = 256;
+/// Descriptors that are not for clients: primaries, listeners, standard streams, the runtime's own.
+pub const RESERVED_DESCRIPTORS: u64 = 64;
+
 /// Longest `key_prefix`, in bytes.
 pub const KEY_PREFIX_BYTES: usize = 256;
 /// Most addresses to listen on.
