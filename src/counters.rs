@@ -24,6 +24,19 @@ impl Counter {
     }
 }
 
+/// Which counter an error reply belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A command that is unknown or written wrongly.
+    Syntax,
+    /// A password that is missing or wrong.
+    Authentication,
+    /// A configured bound.
+    Limit,
+    /// Bytes that are no request.
+    Protocol,
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Everything that is counted, since start unless a field says that it is a state.
@@ -67,4 +80,17 @@ counters! {
     errors_limit,
     errors_protocol,
     clients_closed_output_limit,
+}
+
+impl Counters {
+    /// Counts one error reply.
+    pub fn count_error(&self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Syntax => &self.errors_syntax,
+            ErrorKind::Authentication => &self.errors_auth,
+            ErrorKind::Limit => &self.errors_limit,
+            ErrorKind::Protocol => &self.errors_protocol,
+        }
+        .increment();
+    }
 }
