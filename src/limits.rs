@@ -56,6 +56,8 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections that the system keeps waiting for us to accept them.
 pub const ACCEPT_BACKLOG: i32 = 1_024;
+/// About how much of a client's replies is encoded for one write.
+pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
 /// Requests of one client that are taken on before others get their turn.
 pub const REQUESTS_PER_TURN: usize = 256;
 /// Descriptors that are not for clients: primaries, listeners, standard streams, the runtime's own.

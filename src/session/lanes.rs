@@ -13,7 +13,7 @@ use crate::lock::Resource;
 
 /// The keys that are busy, and the commands that wait for them.
 #[derive(Debug)]
-pub struct Lanes<C> {
+pub(super) struct Lanes<C> {
     busy: HashMap<Resource, VecDeque<C>>,
 }
 
@@ -25,7 +25,7 @@ impl<C> Default for Lanes<C> {
 
 impl<C> Lanes<C> {
     /// A command on `resource` comes; it is returned when it may start.
-    pub fn enter(&mut self, resource: &Resource, command: C) -> Option<C> {
+    pub(super) fn enter(&mut self, resource: &Resource, command: C) -> Option<C> {
         if let Some(waiting) = self.busy.get_mut(resource) {
             waiting.push_back(command);
             return None;
@@ -36,7 +36,7 @@ impl<C> Lanes<C> {
     }
 
     /// The command on `resource` that was under way has ended; returns the one that may start now.
-    pub fn leave(&mut self, resource: &Resource) -> Option<C> {
+    pub(super) fn leave(&mut self, resource: &Resource) -> Option<C> {
         let next = self.busy.get_mut(resource).and_then(VecDeque::pop_front);
         if next.is_none() {
             self.busy.remove(resource);

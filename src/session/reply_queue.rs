@@ -20,7 +20,7 @@ use crate::lock::Moment;
 use crate::protocol::{Reply, Version};
 
 /// A reply that depends on when it is written.
-pub trait Timed {
+pub(super) trait Timed {
     /// The reply at `now`; `None` when it is too late for it.
     fn reply(&self, now: Moment) -> Option<Reply>;
 
@@ -30,20 +30,30 @@ pub trait Timed {
 
 /// How a lock command has ended.
 #[derive(Debug)]
-pub enum Settled<T> {
+pub(super) enum Settled<T> {
     /// With a reply that is the same whenever it is written.
     Reply(Reply),
     /// With a reply that is made when it is written.
     Timed(T),
 }
 
+impl<T> Settled<T> {
+    /// The timed reply, if it is one.
+    pub(super) fn into_timed(self) -> Option<T> {
+        match self {
+            Self::Reply(_) => None,
+            Self::Timed(timed) => Some(timed),
+        }
+    }
+}
+
 /// The place of a reply that is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplyId(u64);
+pub(super) struct ReplyId(u64);
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct ReplyQueue<T> {
+pub(super) struct ReplyQueue<T> {
     /// Encoded, in front of everything else.
     output: BytesMut,
     /// The timed replies in `output`, in their order. Between writes at most one: the one that has left in part.
@@ -92,7 +102,7 @@ impl<T> Default for ReplyQueue<T> {
 
 impl<T: Timed> ReplyQueue<T> {
     /// Queues a reply that is known.
-    pub fn push(&mut self, version: Version, reply: &Reply) {
+    pub(super) fn push(&mut self, version: Version, reply: &Reply) {
         if let Some(last) = self.line.back_mut() {
             let before = last.behind.len();
             reply.encode(version, &mut last.behind);
@@ -103,14 +113,14 @@ impl<T: Timed> ReplyQueue<T> {
     }
 
     /// Keeps the place of a lock command's reply.
-    pub fn reserve(&mut self, version: Version) -> ReplyId {
+    pub(super) fn reserve(&mut self, version: Version) -> ReplyId {
         let id = ReplyId(self.first + self.line.len() as u64);
         self.line.push_back(Place { version, settled: None, behind: BytesMut::new() });
         id
     }
 
     /// Fills a place that was kept; once each.
-    pub fn settle(&mut self, id: ReplyId, settled: Settled<T>) {
+    pub(super) fn settle(&mut self, id: ReplyId, settled: Settled<T>) {
         let index = id.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         let place = index.and_then(|index| self.line.get_mut(index)).filter(|place| place.settled.is_none());
         debug_assert!(place.is_some(), "{id:?} is no place that waits");
@@ -122,7 +132,7 @@ impl<T: Timed> ReplyQueue<T> {
 
     /// Encodes what may leave at `now`, up to about [`OUTPUT_CHUNK_BYTES`], and returns all that is to be written.
     /// [`wrote`](Self::wrote) must follow.
-    pub fn fill(&mut self, now: Moment) -> &[u8] {
+    pub(super) fn fill(&mut self, now: Moment) -> &[u8] {
         while self.output.len() < OUTPUT_CHUNK_BYTES && self.is_next_settled() {
             let Some(Place { version, settled: Some(settled), behind }) = self.line.pop_front() else { break };
             self.first += 1;
@@ -148,7 +158,7 @@ impl<T: Timed> ReplyQueue<T> {
 
     /// The socket took the first `count` bytes of what [`fill`](Self::fill) returned. Timed replies that have left
     /// whole are handed to `delivered`.
-    pub fn wrote(&mut self, count: usize, mut delivered: impl FnMut(T)) {
+    pub(super) fn wrote(&mut self, count: usize, mut delivered: impl FnMut(T)) {
         let count = count.min(self.output.len());
         let whole = self.exposed.iter().take_while(|exposed| exposed.end <= count).count();
         self.exposed.drain(..whole).for_each(|exposed| delivered(exposed.reply));
@@ -179,12 +189,12 @@ impl<T: Timed> ReplyQueue<T> {
     }
 
     /// Whether nothing is owed.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.output.is_empty() && self.line.is_empty()
     }
 
     /// Whether there is something to write.
-    pub fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         !self.output.is_empty() || self.is_next_settled()
     }
 
@@ -193,19 +203,16 @@ impl<T: Timed> ReplyQueue<T> {
     }
 
     /// How many bytes wait to be written, except those of lock replies that have no bytes yet.
-    pub fn unwritten_bytes(&self) -> usize {
+    pub(super) fn unwritten_bytes(&self) -> usize {
         self.output.len() + self.line_bytes
     }
 
     /// Gives up: nothing more will be written, and no place that was kept may be settled any more. Returns the timed
     /// replies that were not delivered.
-    pub fn abandon(&mut self) -> impl Iterator<Item = T> + use<T> {
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = T> + use<T> {
         let given_up = std::mem::take(self);
         let exposed = given_up.exposed.into_iter().map(|exposed| exposed.reply);
-        exposed.chain(given_up.line.into_iter().filter_map(|place| match place.settled {
-            Some(Settled::Timed(timed)) => Some(timed),
-            _ => None,
-        }))
+        exposed.chain(given_up.line.into_iter().filter_map(|place| place.settled?.into_timed()))
     }
 }
 

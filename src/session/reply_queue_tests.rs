@@ -148,6 +148,7 @@ enum Step {
     Reserve,
     /// Settles one of those that wait: as a plain reply, or as a timed one.
     Settle(prop::sample::Index, bool),
+    SettleOldest,
     /// The socket takes this share of what there is.
     Write(prop::sample::Index),
     WriteAll,
@@ -174,7 +175,7 @@ proptest! {
         let (mut stream, mut moments, mut delivered) = (Vec::new(), Vec::new(), Vec::new());
         let mut now = 1_000_u64;
         let finish = [Step::WriteAll];
-        let settle_all = std::iter::repeat_n(Step::Settle(prop::sample::Index::default(), true), steps.len());
+        let settle_all = std::iter::repeat_n(Step::SettleOldest, steps.len());
         for step in steps.iter().cloned().chain(settle_all).chain(finish) {
             now += 1;
             match step {
@@ -186,9 +187,13 @@ proptest! {
                     waiting.push((requests, queue.reserve(Version::Resp2)));
                     requests += 1;
                 }
-                Step::Settle(..) if waiting.is_empty() => {}
+                Step::Settle(..) | Step::SettleOldest if waiting.is_empty() => {}
+                Step::SettleOldest => {
+                    let (name, id) = waiting.remove(0);
+                    queue.settle(id, Settled::Reply(Reply::Integer(name)));
+                }
                 Step::Settle(which, is_timed) => {
-                    let (name, id) = waiting.swap_remove(which.index(waiting.len()));
+                    let (name, id) = waiting.remove(which.index(waiting.len()));
                     let settled = if is_timed { lasting(name) } else { Settled::Reply(Reply::Integer(name)) };
                     if is_timed {
                         timed.insert(name);
