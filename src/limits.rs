@@ -39,6 +39,9 @@ pub const HOLDER_BYTES: usize = 4096;
 /// Longest reply of a primary that is kept in memory (INFO is the largest); what is longer is skipped.
 pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
 
+/// How many bytes one batch to a primary takes before it is written.
+pub const BATCH_BYTES: usize = 256 * 1024;
+
 /// First wait before a lost link is opened again; doubled after each failure, jittered.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait between two tries to open a link.

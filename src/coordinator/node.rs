@@ -104,6 +104,11 @@ impl<V: Vote> Ticket<V> {
         self.cast(V::UNSENT, Some(trouble));
     }
 
+    /// The ticket itself, for who must keep the operation after its vote has been cast; `None` the second time.
+    pub fn take(&mut self) -> Option<Self> {
+        self.ballot.take().map(|ballot| Self { ballot: Some(ballot), node: self.node })
+    }
+
     fn cast(&mut self, vote: V, trouble: Option<Trouble>) {
         if let Some(ballot) = self.ballot.take() {
             ballot.cast(self.node, vote, trouble);
