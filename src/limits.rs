@@ -29,6 +29,10 @@ pub const LINE_BYTES: usize = 64 * 1024;
 pub const PROTOCOL_ELEMENTS: i64 = 2_147_483_647;
 /// Longest bulk string that the protocol itself allows, in bytes.
 pub const PROTOCOL_BULK_BYTES: i64 = 512 * 1024 * 1024;
+/// Room made for an announced bulk string before any of it has come, in bytes.
+pub const READ_AHEAD_BYTES: usize = 16 * 1024;
+/// Largest read buffer that a connection keeps after a request, in bytes.
+pub const RETAINED_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Longest reason text of one primary in a NOQUORUM error, in bytes.
 pub const REASON_BYTES: usize = 200;
@@ -38,6 +42,8 @@ pub const NOQUORUM_LINE_BYTES: usize = 1024;
 pub const HOLDER_BYTES: usize = 4096;
 /// Longest reply of a primary that is kept in memory (INFO is the largest); what is longer is skipped.
 pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
+/// Deepest nesting in a reply of a primary. Nothing that primaries are asked is answered deeper than three levels.
+pub const PRIMARY_REPLY_NESTING: usize = 32;
 
 /// How many bytes one batch to a primary takes before it is written.
 pub const BATCH_BYTES: usize = 256 * 1024;
