@@ -42,8 +42,6 @@ pub const NOQUORUM_LINE_BYTES: usize = 1024;
 pub const HOLDER_BYTES: usize = 4096;
 /// Longest reply of a primary that is kept in memory (INFO is the largest); what is longer is skipped.
 pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
-/// Deepest nesting in a reply of a primary. Nothing that primaries are asked is answered deeper than three levels.
-pub const PRIMARY_REPLY_NESTING: usize = 32;
 
 /// How many bytes one batch to a primary takes before it is written.
 pub const BATCH_BYTES: usize = 256 * 1024;
@@ -56,6 +54,9 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
 /// How long accepting rests after the system had no descriptor left.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Connections that the system keeps waiting for us to accept them.
+pub const ACCEPT_BACKLOG: i32 = 1_024;
 
 /// Longest `key_prefix`, in bytes.
 pub const KEY_PREFIX_BYTES: usize = 256;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use entropy::{Entropy, SystemEntropy};
-pub use node::{LockNode, Operation, Ticket, Trouble, Vote};
+pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;

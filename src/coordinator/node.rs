@@ -66,9 +66,10 @@ impl Vote for ReleaseVote {
 }
 
 /// A round as its tickets see it.
-pub(super) trait Ballot<V>: Send + Sync {
+pub trait Ballot<V>: Send + Sync {
     /// Whether a request may still leave for `node`; from a `true` on it counts as sent.
     fn depart(&self, node: NodeId) -> bool;
+    /// The vote of `node`, and what was wrong with it where it is missing.
     fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
 }
 
@@ -79,7 +80,7 @@ pub struct Ticket<V: Vote> {
 }
 
 impl<V: Vote> Ticket<V> {
-    pub(super) fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
+    pub fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
         Self { ballot: Some(ballot), node }
     }
 

@@ -4,7 +4,9 @@
 //! every timeout is set where the connection is made.
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+};
 
 use super::admission::run_of;
 use super::dialect::{AcquireForm, DeleteForm, Dialect, scripts};

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 
 /// The forms in which this server gets its commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dialect {
-    pub acquire: AcquireForm,
-    pub delete: DeleteForm,
+pub(super) struct Dialect {
+    pub(super) acquire: AcquireForm,
+    pub(super) delete: DeleteForm,
 }
 
 /// How a record is set if there is none, and its holder asked for otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcquireForm {
+pub(super) enum AcquireForm {
     /// `SET key token NX PX ttl GET` tells the holder in the same command (Redis 7.0, Valkey, Dragonfly).
     SetNxGet,
     /// `SET key token NX PX ttl` with `GET key` behind it.
@@ -21,7 +21,7 @@ pub enum AcquireForm {
 
 /// How a record is deleted if it bears the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeleteForm {
+pub(super) enum DeleteForm {
     /// `DELEX key IFEQ token` (Dragonfly 1.37, Redis 8.4)
     DelexIfeq,
     /// `DELIFEQ key token` (Valkey 9.0)
@@ -32,9 +32,9 @@ pub enum DeleteForm {
 
 /// A script and the digest by which a server knows it.
 #[derive(Debug)]
-pub struct Script {
-    pub source: &'static str,
-    pub digest: String,
+pub(super) struct Script {
+    pub(super) source: &'static str,
+    pub(super) digest: String,
 }
 
 impl Script {
@@ -44,14 +44,14 @@ impl Script {
 }
 
 /// Compare and delete. KEYS: the record. ARGV: the token. Answers 1 or 0.
-pub static DELETE: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static DELETE: LazyLock<Script> = LazyLock::new(|| {
     Script::new("if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end")
 });
 
 /// Compare and extend, never shorten. KEYS: the record. ARGV: the token, the ttl. Answers 1 or 0.
 ///
 /// `PTTL` and a comparison rather than `PEXPIRE … GT`, which servers before Redis 7.0 lack; a script is atomic either way.
-pub static EXTEND: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static EXTEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end \
          local left = redis.call('pttl', KEYS[1]) \
@@ -64,7 +64,7 @@ pub static EXTEND: LazyLock<Script> = LazyLock::new(|| {
 ///
 /// The whole value is compared, not its owner's name: a signing that was delayed must not overwrite the owner's next
 /// grant.
-pub static SIGN: LazyLock<Script> = LazyLock::new(|| {
+pub(super) static SIGN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end \
          local left = redis.call('pttl', KEYS[1]) \
@@ -75,6 +75,6 @@ pub static SIGN: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Every script that a link may call.
-pub fn scripts() -> [&'static Script; 3] {
+pub(super) fn scripts() -> [&'static Script; 3] {
     [&DELETE, &EXTEND, &SIGN]
 }

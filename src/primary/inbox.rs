@@ -66,7 +66,11 @@ struct State {
 impl Inbox {
     pub(super) fn new(capacity: usize, status: Arc<Status>, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
-            state: Mutex::new(State { shut: Some(Trouble::NotConnected), queue: VecDeque::new(), owed: VecDeque::new() }),
+            state: Mutex::new(State {
+                shut: Some(Trouble::NotConnected),
+                queue: VecDeque::new(),
+                owed: VecDeque::new(),
+            }),
             wake: Notify::new(),
             unanswered: AtomicUsize::new(0),
             capacity,
@@ -86,7 +90,8 @@ impl Inbox {
             let mut state = self.lock();
             let trouble = match &state.shut {
                 Some(trouble) => Some(trouble.clone()),
-                None => (state.queue.len() + self.unanswered.load(Ordering::Relaxed) >= self.capacity).then_some(Trouble::Overloaded),
+                None => (state.queue.len() + self.unanswered.load(Ordering::Relaxed) >= self.capacity)
+                    .then_some(Trouble::Overloaded),
             };
             match trouble {
                 None => {

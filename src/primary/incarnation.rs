@@ -6,13 +6,13 @@ use crate::lock::NodeId;
 
 /// The run of the server behind each primary of the set, as far as it has been seen.
 #[derive(Debug)]
-pub struct Incarnations {
+pub(super) struct Incarnations {
     runs: Mutex<Vec<Option<String>>>,
 }
 
 /// What the run of a newly opened link says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
+pub(super) enum Claim {
     /// The same process as before, or the first one seen here.
     Same,
     /// Another process than the last time.
@@ -22,13 +22,13 @@ pub enum Claim {
 }
 
 impl Incarnations {
-    pub fn new(primaries: usize) -> Self {
+    pub(super) fn new(primaries: usize) -> Self {
         Self { runs: Mutex::new(vec![None; primaries]) }
     }
 
     /// The server behind `node` says that it is the process `run`. Who says so first has the vote, and keeps it while
     /// its link is down: in one round, the server must not be counted under both addresses.
-    pub fn claim(&self, node: NodeId, run: &str) -> Claim {
+    pub(super) fn claim(&self, node: NodeId, run: &str) -> Claim {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let other = runs.iter().position(|claimed| claimed.as_deref() == Some(run));
         match other.and_then(NodeId::new) {

@@ -304,7 +304,11 @@ impl Service<'_> {
         // While the socket has no room, the probe cannot be written and what is queued can run out of time.
         let probe = (!blocked).then_some(self.next_probe);
         let queued = blocked.then(|| self.queue.iter().filter_map(|queued| queued.deadline).min()).flatten();
-        [silence, probe, queued, self.pipeline.earliest_deadline()].into_iter().flatten().min().unwrap_or(self.next_probe)
+        [silence, probe, queued, self.pipeline.earliest_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_probe)
     }
 }
 

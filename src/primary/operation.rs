@@ -145,7 +145,9 @@ pub(super) fn answered(operation: &mut Operation, first: Answer, second: Option<
                 Settled::Done
             }
         },
-        Operation::Sign { ticket, .. } => settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done),
+        Operation::Sign { ticket, .. } => {
+            settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
+        }
         Operation::Extend { ticket, .. } => {
             settle(Some(ticket), first, ExtendVote::Extended, ExtendVote::Lacking, Settled::Done)
         }
@@ -173,7 +175,13 @@ fn acquire_vote(first: Answer, second: Option<Answer>) -> Result<AcquireVote, Tr
 
 /// Casts the vote of an operation that answers how many records it changed. `unsettled` is what becomes of it where
 /// the server could not carry it out.
-fn settle<V: Vote>(ticket: Option<&mut Ticket<V>>, answer: Answer, changed: V, lacking: V, unsettled: Settled) -> Settled {
+fn settle<V: Vote>(
+    ticket: Option<&mut Ticket<V>>,
+    answer: Answer,
+    changed: V,
+    lacking: V,
+    unsettled: Settled,
+) -> Settled {
     let vote = match answer {
         Answer::Integer(0) => Ok(lacking),
         Answer::Integer(_) => Ok(changed),
@@ -271,4 +279,3 @@ fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
 #[cfg(test)]
 #[path = "operation_tests.rs"]
 mod tests;
-

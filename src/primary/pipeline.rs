@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::dialect::Dialect;
-use super::operation::{self, Call, Settled};
+use super::operation::{self, Settled};
 use crate::coordinator::{Operation, Trouble};
 use crate::protocol::Answer;
 

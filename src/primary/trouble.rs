@@ -97,13 +97,18 @@ mod tests {
     #[test]
     fn another_type_is_recognised_inside_scripts_too() {
         assert!(is_wrong_type(b"WRONGTYPE Operation against a key holding the wrong kind of value"));
-        assert!(is_wrong_type(b"ERR Error running script (call to 6a): @user_script:2: -WRONGTYPE Operation against a key"));
+        assert!(is_wrong_type(
+            b"ERR Error running script (call to 6a): @user_script:2: -WRONGTYPE Operation against a key"
+        ));
         assert!(!is_wrong_type(b"ERR syntax error"));
     }
 
     #[test]
     fn the_servers_own_words_are_one_short_line_without_arguments() {
-        assert_eq!(&*own_words(b"ERR unknown command 'DELEX', with args beginning with: 'job' 'IFEQ' 'secret'"), "ERR unknown command 'DELEX'");
+        assert_eq!(
+            &*own_words(b"ERR unknown command 'DELEX', with args beginning with: 'job' 'IFEQ' 'secret'"),
+            "ERR unknown command 'DELEX'"
+        );
         assert_eq!(&*own_words(b"ERR a\r\nb\x1b[31m\xff"), "ERR a??b?[31m?");
         assert_eq!(own_words(&[b'x'; 500]).len(), 200);
         assert!(own_words("ERR \u{1F512}".repeat(60).as_bytes()).len() <= 200);

@@ -14,7 +14,6 @@ use redis_protocol::resp2::types::BytesFrame;
 
 use super::boundary::{ReplyError, ReplyScanner};
 use super::integer::parse_integer;
-use crate::limits::PRIMARY_REPLY_NESTING;
 
 /// One reply of a primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +48,10 @@ pub struct AnswerReader {
 }
 
 impl AnswerReader {
-    /// A reader at the beginning of a stream, for replies of at most `longest` bytes, their headers among them.
-    pub fn new(longest: usize) -> Self {
-        Self { scanner: ReplyScanner::new(PRIMARY_REPLY_NESTING), scanned: 0, skipping: false, longest }
+    /// A reader at the beginning of a stream, for replies of at most `longest` bytes, their headers among them,
+    /// and at most `deepest` levels.
+    pub fn new(longest: usize, deepest: usize) -> Self {
+        Self { scanner: ReplyScanner::new(deepest), scanned: 0, skipping: false, longest }
     }
 
     /// The next whole answer, taken off the front of `buffer`; `None` when more bytes are needed.

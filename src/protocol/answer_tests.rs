@@ -5,9 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::PRIMARY_REPLY_BYTES;
 
+/// Levels that the readers of these tests allow.
+const DEEPEST: usize = 32;
+
 /// Every answer in `input`, up to the first error; the most the buffer ever held between two reads.
 fn read(input: &[u8], piece: usize, longest: usize) -> (Vec<Answer>, Option<ReplyError>, usize) {
-    let mut reader = AnswerReader::new(longest);
+    let mut reader = AnswerReader::new(longest, DEEPEST);
     let mut buffer = BytesMut::new();
     let mut answers = Vec::new();
     let mut held = 0;
@@ -102,7 +105,7 @@ fn bytes_that_are_not_resp2_are_an_error() {
         ("|0\r\n+OK\r\n", ReplyError::NotResp2),
         ("$?\r\n;0\r\n", ReplyError::NotResp2),
         ("*1\r\n#t\r\n", ReplyError::NotResp2),
-        (deep.as_str(), ReplyError::Nesting(PRIMARY_REPLY_NESTING)),
+        (deep.as_str(), ReplyError::Nesting(DEEPEST)),
     ] {
         for piece in [1, 3, input.len()] {
             let (answers, error, _) = read(input.as_bytes(), piece, 1_024);
@@ -113,10 +116,10 @@ fn bytes_that_are_not_resp2_are_an_error() {
 
 #[test]
 fn the_deepest_allowed_answer_is_read() {
-    let input = "*1\r\n".repeat(PRIMARY_REPLY_NESTING) + ":1\r\n";
+    let input = "*1\r\n".repeat(DEEPEST) + ":1\r\n";
     let (answers, error, _) = read(input.as_bytes(), input.len(), 1_024);
     let mut expected = Answer::Integer(1);
-    for _ in 0..PRIMARY_REPLY_NESTING {
+    for _ in 0..DEEPEST {
         expected = Answer::Array(vec![expected]);
     }
     assert_eq!((answers, error), (vec![expected], None));
@@ -132,7 +135,7 @@ fn errors_may_hold_any_bytes() {
 fn the_common_answers_take_no_memory() {
     let mut buffer = BytesMut::from(&b"+OK\r\n:1\r\n$-1\r\n$5\r\ntoken\r\n"[..]);
     let token_place = buffer[b"+OK\r\n:1\r\n$-1\r\n$5\r\n".len()..].as_ptr();
-    let mut reader = AnswerReader::new(1_024);
+    let mut reader = AnswerReader::new(1_024, DEEPEST);
     for _ in 0..3 {
         assert!(matches!(reader.decode(&mut buffer), Ok(Some(_))));
     }
