@@ -1,15 +1,13 @@
 //! Ending without leaving anybody in the dark.
 //!
-//! The first signal begins the drain: no new connections, no new locks, and everything under way is brought to its end.
-//! A second one ends the process at once. [`Drain`] is the flag that every part looks at, or waits for; [`stop_requests`]
-//! turns the system's signals into requests to stop, so that `server` and its tests need none.
+//! When the proxy is told to stop, it begins to drain: no new connections, no new locks, and everything under way is
+//! brought to its end. [`Drain`] is the flag that every part looks at, or waits for. Who sets it, and how long the rest
+//! may take, is `server`'s matter.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// Whether the proxy is about to end. Clones tell of the same proxy.
 #[derive(Debug, Clone)]
@@ -46,31 +44,6 @@ impl Drain {
             while !drain.has_begun() && announced.changed().await.is_ok() {}
         }
     }
-}
-
-/// One message for each SIGTERM and SIGINT from now on: the first asks to stop, the second to stop at once. SIGHUP, which
-/// a closing terminal sends, is logged and changes nothing.
-pub fn stop_requests() -> io::Result<mpsc::Receiver<()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut hangup = signal(SignalKind::hangup())?;
-    // More than two requests say nothing that two do not.
-    let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(async move {
-        loop {
-            let name = tokio::select! {
-                Some(()) = terminate.recv() => "SIGTERM",
-                Some(()) = interrupt.recv() => "SIGINT",
-                Some(()) = hangup.recv() => {
-                    tracing::info!("SIGHUP changes nothing: the configuration is read at start only");
-                    continue;
-                }
-                else => break,
-            };
-            tracing::info!(signal = name, "asked to stop");
-            let _ = sender.try_send(());
-        }
-    });
-    Ok(receiver)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod protocol;
 pub mod command;
 pub mod router;
 pub mod config;
+pub mod net;
 pub mod coordinator;
 pub mod primary;
 pub mod clients;

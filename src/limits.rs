@@ -42,8 +42,9 @@ pub const NOQUORUM_LINE_BYTES: usize = 1024;
 pub const HOLDER_BYTES: usize = 4096;
 /// Longest reply of a primary that is kept in memory (INFO is the largest); what is longer is skipped.
 pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
-/// Deepest nesting in a reply of a primary. Nothing that primaries are asked is answered deeper than three levels.
-pub const PRIMARY_REPLY_NESTING: usize = 32;
+
+/// How many bytes one batch to a primary takes before it is written.
+pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// First wait before a lost link is opened again; doubled after each failure, jittered.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);

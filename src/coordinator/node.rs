@@ -66,9 +66,10 @@ impl Vote for ReleaseVote {
 }
 
 /// A round as its tickets see it.
-pub(super) trait Ballot<V>: Send + Sync {
+pub trait Ballot<V>: Send + Sync {
     /// Whether a request may still leave for `node`; from a `true` on it counts as sent.
     fn depart(&self, node: NodeId) -> bool;
+    /// The vote of `node`, and what was wrong with it where it is missing.
     fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
 }
 
@@ -79,7 +80,7 @@ pub struct Ticket<V: Vote> {
 }
 
 impl<V: Vote> Ticket<V> {
-    pub(super) fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
+    pub fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
         Self { ballot: Some(ballot), node }
     }
 
@@ -102,6 +103,11 @@ impl<V: Vote> Ticket<V> {
     /// The request never left, for this reason.
     pub fn unsent(mut self, trouble: Trouble) {
         self.cast(V::UNSENT, Some(trouble));
+    }
+
+    /// The ticket itself, for who must keep the operation after its vote has been cast; `None` the second time.
+    pub fn take(&mut self) -> Option<Self> {
+        self.ballot.take().map(|ballot| Self { ballot: Some(ballot), node: self.node })
     }
 
     fn cast(&mut self, vote: V, trouble: Option<Trouble>) {

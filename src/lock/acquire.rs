@@ -22,6 +22,10 @@
 //! | 5 | G + O + P < Q | split: nobody can have it with this attempt, another may |
 //! | 6 | G + O ≥ Q, O > 0, and G + P < Q or none pending | none yet: sign the own ones anew, go on |
 //!
+//! A signing under way is pending; one that was refused is held by somebody unknown. Line 5 does not wait to learn who
+//! holds the lock: where the refusals that make an attempt hopeless are fewer than a quorum (an even N, a quorum above
+//! the majority, a primary that is away), one holder of everything ends it as a split, too.
+//!
 //! A token is never used by a second attempt, so whatever this attempt leaves behind on its way (late bytes, a late
 //! withdrawal) can hurt nobody else's lock.
 

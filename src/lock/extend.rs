@@ -47,6 +47,7 @@ pub struct Extend {
 }
 
 impl Extend {
+    /// An extension that is about to ask all primaries.
     pub fn new(quorum: Quorum) -> Self {
         Self { quorum, votes: [None; PRIMARIES], verdict: None }
     }

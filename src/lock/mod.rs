@@ -17,3 +17,6 @@ pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
 pub use time::{Drift, Moment, Ttl, Validity};
+
+#[cfg(test)]
+mod purity_tests;

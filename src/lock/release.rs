@@ -46,6 +46,7 @@ pub struct Release {
 }
 
 impl Release {
+    /// A release that is about to ask all primaries.
     pub fn new(quorum: Quorum) -> Self {
         Self { quorum, votes: [None; PRIMARIES], verdict: None }
     }

@@ -1,3 +1,196 @@
-//! One primary.
+//! The primaries: one ordered connection to each (or a few, by the key), and what is known of it.
+//!
+//! A [`Primary`] is the coordinator's `LockNode`. Its operations go to a link's inbox and from there, in order, over
+//! the wire; `link` tells that story. Before a connection counts, `admission` asks who is at the other end, and
+//! `control` what it can do; `dialect` is the answer. Nothing here decides about locks.
+
+mod admission;
+mod control;
+mod dialect;
+mod inbox;
+mod incarnation;
+mod link;
+mod operation;
+mod pipeline;
+mod settings;
+mod status;
 mod succession;
-pub use succession::Succession;
+mod trouble;
+mod wire;
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use self::status::PrimaryState;
+pub use self::succession::Succession;
+
+use self::inbox::Inbox;
+use self::incarnation::Incarnations;
+use self::link::Link;
+use self::settings::Settings;
+use self::status::Status;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::coordinator::{LockNode, Operation};
+use crate::counters::Counters;
+use crate::lock::Resource;
+
+/// How often a drain looks whether every withdrawal has been answered.
+const DRAIN_LOOK: Duration = Duration::from_millis(5);
+
+/// All primaries of the set. Their links live as long as this does.
+#[derive(Debug)]
+pub struct Primaries {
+    primaries: Vec<Arc<Primary>>,
+    counters: Arc<Counters>,
+    tried: Vec<watch::Receiver<bool>>,
+    _links: JoinSet<()>,
+}
+
+/// One primary, as the coordinator submits to it.
+#[derive(Debug)]
+pub struct Primary {
+    address: Arc<str>,
+    /// One for each link; a key always takes the same.
+    inboxes: Vec<Arc<Inbox>>,
+}
+
+/// What is shown of a primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrimarySnapshot {
+    pub address: String,
+    pub state: PrimaryState,
+    /// Median of the latest round trips.
+    pub round_trip: Duration,
+    /// Operations submitted since start.
+    pub operations: u64,
+    /// Of these, how many left and got no usable answer in time.
+    pub unknown: u64,
+    /// Of these, how many never left.
+    pub unsent: u64,
+    /// Connections opened after the first of each link.
+    pub reconnects: u64,
+    /// Queued and unanswered operations.
+    pub queue: usize,
+}
+
+impl Primaries {
+    /// Starts the links; they connect in the background.
+    pub fn connect(config: &Config, clock: Clock, counters: &Arc<Counters>) -> Self {
+        let addresses: Arc<[Arc<str>]> =
+            config.primaries.iter().map(|endpoint| endpoint.address.to_string().into()).collect();
+        let incarnations = Arc::new(Incarnations::new(addresses.len()));
+        let mut links = JoinSet::new();
+        let mut tried = Vec::new();
+        let mut primaries = Vec::new();
+        for (node, endpoint) in config.quorum.nodes().zip(&config.primaries) {
+            let settings = Settings {
+                node,
+                endpoint: endpoint.clone(),
+                addresses: Arc::clone(&addresses),
+                key_prefix: config.key_prefix.clone(),
+                connect_timeout: config.connect_timeout,
+                silence_timeout: config.silence_timeout,
+                probe_interval: config.probe_interval,
+                tcp: config.tcp,
+                reply_nesting: config.limits.reply_nesting,
+                clock,
+                counters: Arc::clone(counters),
+                incarnations: Arc::clone(&incarnations),
+            };
+            let mut inboxes = Vec::new();
+            for _ in 0..config.links_per_primary {
+                let capacity = config.limits.operations_per_primary.div_ceil(config.links_per_primary);
+                let inbox = Arc::new(Inbox::new(capacity, Arc::new(Status::new()), clock, Arc::clone(counters)));
+                let (told, first_try) = watch::channel(false);
+                links.spawn(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
+                inboxes.push(inbox);
+                tried.push(first_try);
+            }
+            primaries.push(Arc::new(Primary { address: Arc::clone(&addresses[node.index()]), inboxes }));
+        }
+        Self { primaries, counters: Arc::clone(counters), tried, _links: links }
+    }
+
+    /// The primaries in the order of configuration.
+    pub fn nodes(&self) -> Vec<Arc<dyn LockNode>> {
+        self.primaries.iter().map(|primary| Arc::clone(primary) as Arc<dyn LockNode>).collect()
+    }
+
+    pub fn snapshot(&self) -> Vec<PrimarySnapshot> {
+        self.primaries.iter().map(|primary| primary.snapshot()).collect()
+    }
+
+    /// How many primaries may vote now.
+    pub fn voting(&self) -> usize {
+        self.primaries.iter().filter(|primary| primary.state() == PrimaryState::Up).count()
+    }
+
+    /// Waits until every link has tried to connect once.
+    pub async fn settled(&self) {
+        for tried in &self.tried {
+            // An error means that the link's task is gone, and with it anything to wait for.
+            let _ = tried.clone().wait_for(|tried| *tried).await;
+        }
+    }
+
+    /// Waits until every withdrawal has been answered, or has nothing left to delete.
+    pub async fn drained(&self) {
+        while self.counters.withdrawals_pending.value() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+}
+
+impl Primary {
+    fn inbox(&self, resource: &Resource) -> &Inbox {
+        match self.inboxes.as_slice() {
+            [only] => only,
+            several => {
+                let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(resource);
+                let index = usize::try_from(hash % several.len() as u64).unwrap_or(0);
+                &several[index]
+            }
+        }
+    }
+
+    /// Up when every link is, else what is wrong with the first that is not.
+    fn state(&self) -> PrimaryState {
+        let mut states = self.inboxes.iter().map(|inbox| inbox.status.state());
+        states.find(|state| *state != PrimaryState::Up).unwrap_or(PrimaryState::Up)
+    }
+
+    fn snapshot(&self) -> PrimarySnapshot {
+        let statuses = || self.inboxes.iter().map(|inbox| &inbox.status);
+        PrimarySnapshot {
+            address: self.address.to_string(),
+            state: self.state(),
+            round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
+            operations: statuses().map(|status| status.operations.value()).sum(),
+            unknown: statuses().map(|status| status.unknown.value()).sum(),
+            unsent: statuses().map(|status| status.unsent.value()).sum(),
+            reconnects: statuses().map(|status| status.reconnects.value()).sum(),
+            queue: self.inboxes.iter().map(|inbox| inbox.len()).sum(),
+        }
+    }
+}
+
+impl LockNode for Primary {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn submit(&self, operation: Operation, timeout: Duration) {
+        let resource = match &operation {
+            Operation::Acquire { resource, .. }
+            | Operation::Sign { resource, .. }
+            | Operation::Extend { resource, .. }
+            | Operation::Release { resource, .. } => resource,
+        };
+        self.inbox(resource).submit(operation, timeout);
+    }
+}

@@ -10,11 +10,15 @@
 //! The `redis-protocol` crate is named in this module only, and is given only complete frames of bounded size and
 //! depth or frames of our own making.
 
+mod answer;
+mod boundary;
 mod inline;
 mod integer;
 mod reply;
 mod request;
 
+pub use answer::{Answer, AnswerReader};
+pub use boundary::{ReplyError, ReplyScanner, Scan};
 pub use integer::parse_integer;
 pub use reply::{Reply, Version};
 pub use request::{ProtocolError, Request, RequestDecoder, RequestLimits, encode_request};

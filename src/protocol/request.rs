@@ -97,7 +97,7 @@ pub enum ProtocolError {
 }
 
 /// A byte as it may stand in an error line: itself when it prints, else escaped.
-struct Visible(u8);
+pub(super) struct Visible(pub(super) u8);
 
 impl std::fmt::Display for Visible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -152,7 +152,7 @@ fn limits_hold_for_the_headers_read_under_them() {
     assert!(!decoder.is_between_requests());
     buffer.extend_from_slice(b"$20000\r\n");
     assert_eq!(decoder.decode(&mut buffer, &LIMITS), Ok(None), "allowed since it authenticated");
-    buffer.extend_from_slice(&[b'x'; 20_002]);
+    buffer.extend_from_slice(&vec![b'x'; 20_002]);
     let request = decoder.decode(&mut buffer, &STRANGER).expect("announced when allowed").expect("whole");
     assert_eq!(request.arguments[1].len(), 20_000);
     assert!(decoder.is_between_requests());
@@ -210,7 +210,7 @@ fn a_megabyte_byte_by_byte_costs_linear_work() {
 fn a_connection_gives_back_what_a_large_request_took() {
     let mut decoder = RequestDecoder::default();
     let mut buffer = BytesMut::new();
-    encode_request(&[b"SET", &[b'x'; 1_000_000]], &mut buffer);
+    encode_request(&[b"SET", &vec![b'x'; 1_000_000]], &mut buffer);
     encode_request(&vec![&b"x"[..]; 1_000], &mut buffer);
     buffer.extend_from_slice(b"*1\r\n$4\r\nPI");
     let large = decoder.decode(&mut buffer, &LIMITS).expect("valid").expect("whole");

@@ -1,0 +1,129 @@
+//! What a new connection must show before anything it answers counts.
+//!
+//! The questions go over the link itself, since another connection may reach another server: who is this connection
+//! (CLIENT ID, for a later CLIENT KILL), what process is it connected to, is that a primary, and does the same process
+//! answer under another primary's address already? What the server can do is `control`'s matter.
+
+use redis::InfoDict;
+
+use super::control::Survey;
+use super::dialect::Dialect;
+use super::incarnation::Claim;
+use super::settings::Settings;
+use super::succession::Succession;
+use super::wire::Wire;
+use crate::coordinator::Trouble;
+use crate::protocol::Answer;
+
+/// How often one former connection is killed before the server's word is taken that it is gone.
+const KILLS: usize = 1_000;
+
+/// A connection that may carry votes.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) wire: Wire,
+    /// The server's number for this connection.
+    pub(super) client_id: i64,
+    /// The process that the server is.
+    pub(super) run: String,
+    pub(super) dialect: Dialect,
+}
+
+/// Opens a connection to the primary and asks it everything.
+pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> Result<Admitted, Trouble> {
+    let endpoint = &settings.endpoint;
+    let mut wire = Wire::connect(&endpoint.address, &settings.tcp, settings.reply_nesting).await?;
+    greet(&mut wire, settings).await?;
+    let client_id = match wire.demand(&[b"CLIENT", b"ID"]).await? {
+        Answer::Integer(id) => id,
+        _ => return Err(Trouble::Other("CLIENT ID was not answered by a number".into())),
+    };
+    require_primary(&mut wire).await?;
+    let run = run_of(&info(&mut wire).await?)?;
+    let survey = Survey::take(settings).await?;
+    if survey.run != run {
+        // The server was replaced between the two connections.
+        return Err(Trouble::ConnectionLost);
+    }
+    match settings.incarnations.claim(settings.node, &run) {
+        Claim::Same => {}
+        Claim::Changed => settings.counters.incarnation_changes.increment(),
+        Claim::DuplicateOf(other) => return Err(Trouble::DuplicateOf(settings.addresses[other.index()].clone())),
+    }
+    if let Some(policy) = &survey.eviction {
+        tracing::warn!(
+            primary = %endpoint.address,
+            policy,
+            "this primary may evict keys, and drops live locks when it does: set its policy to noeviction"
+        );
+    }
+    end_former_connections(&mut wire, succession, &run).await?;
+    Ok(Admitted { wire, client_id, run, dialect: survey.dialect })
+}
+
+async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
+    let endpoint = &settings.endpoint;
+    if let Some(password) = &endpoint.password {
+        let user = endpoint.user.as_deref().unwrap_or("default");
+        let password = password.expose();
+        // The one-argument form is understood by servers without ACLs too.
+        let answer = if endpoint.user.is_some() {
+            wire.ask(&[b"AUTH", user.as_bytes(), password.as_bytes()]).await?
+        } else {
+            wire.ask(&[b"AUTH", password.as_bytes()]).await?
+        };
+        if let Answer::Error(error) = answer {
+            return Err(match super::trouble::classify(&error) {
+                Trouble::Other(_) => Trouble::AuthenticationFailed,
+                trouble => trouble,
+            });
+        }
+    }
+    if endpoint.database != 0 {
+        wire.demand(&[b"SELECT", endpoint.database.to_string().as_bytes()]).await?;
+    }
+    // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse.
+    wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await?;
+    Ok(())
+}
+
+async fn require_primary(wire: &mut Wire) -> Result<(), Trouble> {
+    let answer = wire.demand(&[b"ROLE"]).await?;
+    if is_primary(&answer) { Ok(()) } else { Err(Trouble::Replica) }
+}
+
+/// Whether an answer to ROLE says that the server is a primary (in the word that servers use).
+pub(super) fn is_primary(role: &Answer) -> bool {
+    match role {
+        Answer::Array(fields) => matches!(fields.first(), Some(Answer::Bulk(role)) if role.as_ref() == b"master"),
+        _ => false,
+    }
+}
+
+async fn info(wire: &mut Wire) -> Result<InfoDict, Trouble> {
+    match wire.demand(&[b"INFO"]).await? {
+        Answer::Bulk(text) => Ok(InfoDict::new(&String::from_utf8_lossy(&text))),
+        _ => Err(Trouble::Other("INFO was not answered by a text".into())),
+    }
+}
+
+/// The name of the process: `run_id`, or where there is none (Dragonfly) the replication id, which a primary draws anew
+/// at each start as well.
+pub(super) fn run_of(info: &InfoDict) -> Result<String, Trouble> {
+    info.get::<String>("run_id")
+        .or_else(|| info.get::<String>("master_replid"))
+        .filter(|run| !run.is_empty())
+        .ok_or_else(|| Trouble::Other("INFO shows neither run_id nor master_replid".into()))
+}
+
+async fn end_former_connections(wire: &mut Wire, succession: &mut Succession, run: &str) -> Result<(), Trouble> {
+    for _ in 0..KILLS {
+        let Some(former) = succession.next_to_kill(run) else { return Ok(()) };
+        let ended = match wire.ask(&[b"CLIENT", b"KILL", b"ID", former.to_string().as_bytes()]).await? {
+            Answer::Integer(ended) => Some(ended),
+            _ => None,
+        };
+        succession.killed(former, ended);
+    }
+    Err(Trouble::Other("a former connection cannot be ended by CLIENT KILL".into()))
+}

@@ -1,0 +1,132 @@
+//! The control plane of a primary, over the `redis` crate: what the server can do, and its scripts.
+//!
+//! A connection of its own, opened and closed with each admission of a link: nothing here is in the way of a lock, and
+//! every timeout is set where the connection is made.
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+};
+
+use super::admission::run_of;
+use super::dialect::{AcquireForm, DeleteForm, Dialect, scripts};
+use super::settings::Settings;
+use super::trouble::classify;
+use crate::config::{Address, Endpoint};
+use crate::coordinator::Trouble;
+
+/// The name under which commands are tried out, behind the configured prefix. No lock may have it.
+const TRIAL_KEY: &[u8] = b"redlock-proxy:trial";
+
+/// What a server is and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Survey {
+    /// The process that answered.
+    pub(super) run: String,
+    pub(super) dialect: Dialect,
+    /// The eviction policy, when keys may be evicted.
+    pub(super) eviction: Option<String>,
+}
+
+impl Survey {
+    /// Asks the server, and loads the scripts into it.
+    pub(super) async fn take(settings: &Settings) -> Result<Self, Trouble> {
+        let mut connection = connect(settings).await.map_err(|error| trouble(&error))?;
+        let info: InfoDict = redis::cmd("INFO").query_async(&mut connection).await.map_err(|error| trouble(&error))?;
+        let mut trial = settings.key_prefix.to_vec();
+        trial.extend_from_slice(TRIAL_KEY);
+        let acquire = acquire_form(&mut connection, &trial).await?;
+        let delete = delete_form(&mut connection, &trial).await?;
+        for script in scripts() {
+            // A server that forgets or refuses it gets the source with the call.
+            let loaded: Result<String, _> =
+                redis::cmd("SCRIPT").arg("LOAD").arg(script.source).query_async(&mut connection).await;
+            if let Err(error) = loaded {
+                tracing::debug!(primary = %settings.endpoint.address, %error, "SCRIPT LOAD was refused");
+            }
+        }
+        Ok(Self { run: run_of(&info)?, dialect: Dialect { acquire, delete }, eviction: eviction(&info) })
+    }
+}
+
+async fn connect(settings: &Settings) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.connect_timeout))
+        .set_response_timeout(Some(settings.connect_timeout));
+    Client::open(connection_info(&settings.endpoint)?)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
+fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisError> {
+    let address = match &endpoint.address {
+        Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+        Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
+    };
+    let mut identity = RedisConnectionInfo::default().set_db(i64::from(endpoint.database)).set_skip_set_lib_name();
+    if let Some(user) = &endpoint.user {
+        identity = identity.set_username(user);
+    }
+    if let Some(password) = &endpoint.password {
+        identity = identity.set_password(password.expose());
+    }
+    Ok(address.into_connection_info()?.set_redis_settings(identity))
+}
+
+/// Which form of SET the server takes, told by its refusal of a ttl of 0, which comes after the options were
+/// understood: nothing is written.
+async fn acquire_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> Result<AcquireForm, Trouble> {
+    let answer: Result<redis::Value, RedisError> =
+        redis::cmd("SET").arg(trial).arg("0").arg("NX").arg("PX").arg(0).arg("GET").query_async(connection).await;
+    match answer {
+        Ok(_) => Ok(AcquireForm::SetNxThenGet),
+        Err(error) if text(&error).contains("expire") => Ok(AcquireForm::SetNxGet),
+        Err(error) if text(&error).contains("syntax") => Ok(AcquireForm::SetNxThenGet),
+        Err(error) => Err(trouble(&error)),
+    }
+}
+
+/// The cheapest compare-and-delete that the server knows, tried on a key that is not there.
+async fn delete_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> Result<DeleteForm, Trouble> {
+    let delex: Result<i64, _> = redis::cmd("DELEX").arg(trial).arg("IFEQ").arg("0").query_async(connection).await;
+    if known(delex)? {
+        return Ok(DeleteForm::DelexIfeq);
+    }
+    let delifeq: Result<i64, _> = redis::cmd("DELIFEQ").arg(trial).arg("0").query_async(connection).await;
+    Ok(if known(delifeq)? { DeleteForm::Delifeq } else { DeleteForm::Script })
+}
+
+/// Whether the server took the command; trouble that has nothing to do with the command is not an answer to that.
+fn known(answer: Result<i64, RedisError>) -> Result<bool, Trouble> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) => match trouble(&error) {
+            Trouble::Other(_) => Ok(false),
+            trouble => Err(trouble),
+        },
+    }
+}
+
+/// The policy by which the server may drop keys that have not expired; `None` when it may not.
+fn eviction(info: &InfoDict) -> Option<String> {
+    let limited = info.get::<u64>("maxmemory").is_some_and(|limit| limit > 0);
+    let policy = info.get::<String>("maxmemory_policy").filter(|policy| policy != "noeviction");
+    let cache = info.get::<String>("cache_mode").filter(|mode| mode == "cache");
+    cache.or(policy).filter(|_| limited)
+}
+
+fn text(error: &RedisError) -> String {
+    error.to_string().to_lowercase()
+}
+
+fn trouble(error: &RedisError) -> Trouble {
+    if error.is_connection_refusal() {
+        Trouble::ConnectionRefused
+    } else if error.is_timeout() {
+        Trouble::NotConnected
+    } else if let (Some(code), detail) = (error.code(), error.detail().unwrap_or_default()) {
+        classify(format!("{code} {detail}").as_bytes())
+    } else if error.is_io_error() || error.is_connection_dropped() {
+        Trouble::ConnectionLost
+    } else {
+        classify(error.to_string().as_bytes())
+    }
+}

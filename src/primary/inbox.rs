@@ -1,0 +1,197 @@
+//! Where operations wait for a link's task: bounded, and shut while there is no connection.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::operation;
+use super::pipeline::Queued;
+use super::status::Status;
+use crate::clock::Clock;
+use crate::coordinator::{Operation, Trouble};
+use crate::counters::Counters;
+use crate::lock::{Moment, Resource, Token};
+
+/// A compare-and-delete that must reach the primary sooner or later.
+#[derive(Debug)]
+pub(super) struct Withdrawal {
+    pub(super) resource: Resource,
+    pub(super) token: Token,
+    /// When every record it could find has expired.
+    pub(super) until: Moment,
+}
+
+impl Withdrawal {
+    /// What an operation that came to nothing still owes: a release. In memory of its own, since it may be owed for long.
+    pub(super) fn owed_by(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::Release { resource, token, until, .. } => {
+                Some(Self { resource: resource.detached(), token: token.detached(), until: *until })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn into_operation(self) -> Operation {
+        Operation::Release { resource: self.resource, token: self.token, until: self.until, ticket: None }
+    }
+}
+
+/// The sending side of one link.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    wake: Notify,
+    /// What the link has written and the server has not answered.
+    unanswered: AtomicUsize,
+    /// Most operations that are queued, unanswered or owed.
+    capacity: usize,
+    pub(super) status: Arc<Status>,
+    clock: Clock,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Why nothing can be sent; `None` while the link is open.
+    shut: Option<Trouble>,
+    queue: VecDeque<Queued>,
+    owed: VecDeque<Withdrawal>,
+}
+
+impl Inbox {
+    pub(super) fn new(capacity: usize, status: Arc<Status>, clock: Clock, counters: Arc<Counters>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                shut: Some(Trouble::NotConnected),
+                queue: VecDeque::new(),
+                owed: VecDeque::new(),
+            }),
+            wake: Notify::new(),
+            unanswered: AtomicUsize::new(0),
+            capacity,
+            status,
+            clock,
+            counters,
+        }
+    }
+
+    /// Queues the operation, or says at once why not. A release is owed in any case.
+    pub(super) fn submit(&self, mut operation: Operation, timeout: Duration) {
+        self.status.operations.increment();
+        if matches!(operation, Operation::Release { .. }) {
+            self.counters.withdrawals_pending.increment();
+        }
+        let refusal = {
+            let mut state = self.lock();
+            let trouble = match &state.shut {
+                Some(trouble) => Some(trouble.clone()),
+                None => (state.queue.len() + self.unanswered.load(Ordering::Relaxed) >= self.capacity)
+                    .then_some(Trouble::Overloaded),
+            };
+            match trouble {
+                None => {
+                    let first = state.queue.is_empty();
+                    let waited_for = !matches!(operation, Operation::Release { ticket: None, .. });
+                    let deadline = waited_for.then(|| Instant::now() + timeout);
+                    state.queue.push_back(Queued { operation, deadline, timeout });
+                    drop(state);
+                    if first {
+                        self.wake.notify_one();
+                    }
+                    return;
+                }
+                Some(trouble) => {
+                    self.owe(&mut state, &operation);
+                    trouble
+                }
+            }
+        };
+        // Outside of the lock: the vote may wake a task, or end a round that submits withdrawals here.
+        self.status.unsent.increment();
+        operation::unsent(&mut operation, refusal);
+    }
+
+    /// Remembers what an operation still owes after it has come to nothing.
+    pub(super) fn still_owed(&self, operation: &Operation) {
+        self.owe(&mut self.lock(), operation);
+    }
+
+    /// A release has been answered, or nothing that it could delete lives any more.
+    pub(super) fn settled(&self) {
+        self.counters.withdrawals_pending.decrement();
+    }
+
+    /// Moves everything queued behind `queue`, and returns what is owed, which goes before it.
+    pub(super) fn take(&self, queue: &mut VecDeque<Queued>) -> VecDeque<Withdrawal> {
+        let mut state = self.lock();
+        if queue.is_empty() {
+            std::mem::swap(queue, &mut state.queue);
+        } else {
+            queue.append(&mut state.queue);
+        }
+        std::mem::take(&mut state.owed)
+    }
+
+    /// From here on operations are queued.
+    pub(super) fn open(&self) {
+        self.lock().shut = None;
+    }
+
+    /// From here on operations are unsent for this reason, and so is what is queued.
+    pub(super) fn shut(&self, trouble: &Trouble) {
+        let queued = {
+            let mut state = self.lock();
+            state.shut = Some(trouble.clone());
+            let now = self.clock.now();
+            let owed = state.owed.len();
+            state.owed.retain(|withdrawal| withdrawal.until > now);
+            (state.owed.len()..owed).for_each(|_| self.settled());
+            std::mem::take(&mut state.queue)
+        };
+        for queued in queued {
+            self.unsent(queued, trouble.clone());
+        }
+    }
+
+    /// Gives up an operation that has not left; a release stays owed.
+    pub(super) fn unsent(&self, mut queued: Queued, trouble: Trouble) {
+        self.status.unsent.increment();
+        self.still_owed(&queued.operation);
+        operation::unsent(&mut queued.operation, trouble);
+    }
+
+    /// Waits until something has been queued.
+    pub(super) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The link's task tells how much it has written that is unanswered.
+    pub(super) fn set_unanswered(&self, unanswered: usize) {
+        self.unanswered.store(unanswered, Ordering::Relaxed);
+    }
+
+    /// Queued and unanswered operations.
+    pub(super) fn len(&self) -> usize {
+        let queued = self.lock().queue.len();
+        queued + self.unanswered.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owe(&self, state: &mut State, operation: &Operation) {
+        let Some(withdrawal) = Withdrawal::owed_by(operation) else { return };
+        state.owed.push_back(withdrawal);
+        if state.owed.len() > self.capacity {
+            // The oldest has the least to live: what it would have deleted ends with its ttl.
+            state.owed.pop_front();
+            self.settled();
+        }
+    }
+}

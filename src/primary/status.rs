@@ -1,0 +1,126 @@
+//! What is known of a primary, for INFO and for logs.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::coordinator::Trouble;
+use crate::counters::Counter;
+
+/// Whether a primary may vote, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrimaryState {
+    /// It votes.
+    Up,
+    /// Its first connection is being opened.
+    Connecting,
+    /// There is no connection.
+    Down,
+    /// It answers, and says that it is a replica.
+    Replica,
+    /// It answers, and is the same server as another primary.
+    Duplicate,
+}
+
+impl PrimaryState {
+    /// As INFO shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Connecting => "connecting",
+            Self::Down => "down",
+            Self::Replica => "replica",
+            Self::Duplicate => "duplicate",
+        }
+    }
+
+    pub(super) const fn after(trouble: &Trouble) -> Self {
+        match trouble {
+            Trouble::Replica => Self::Replica,
+            Trouble::DuplicateOf(_) => Self::Duplicate,
+            _ => Self::Down,
+        }
+    }
+}
+
+/// Round trips that are remembered; the median of them is shown.
+const ROUND_TRIPS: usize = 15;
+
+/// One link's state and counts, changed by its task and read by whoever asks.
+#[derive(Debug)]
+pub(super) struct Status {
+    seen: Mutex<Seen>,
+    pub(super) operations: Counter,
+    /// Operations that left and got no usable answer in time.
+    pub(super) unknown: Counter,
+    /// Operations that never left.
+    pub(super) unsent: Counter,
+    /// Connections opened after the first.
+    pub(super) reconnects: Counter,
+}
+
+#[derive(Debug)]
+struct Seen {
+    state: PrimaryState,
+    round_trips: [Duration; ROUND_TRIPS],
+    /// How many round trips were measured.
+    measured: usize,
+}
+
+impl Status {
+    pub(super) fn new() -> Self {
+        Self {
+            seen: Mutex::new(Seen {
+                state: PrimaryState::Connecting,
+                round_trips: [Duration::ZERO; ROUND_TRIPS],
+                measured: 0,
+            }),
+            operations: Counter::default(),
+            unknown: Counter::default(),
+            unsent: Counter::default(),
+            reconnects: Counter::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> PrimaryState {
+        self.with(|seen| seen.state)
+    }
+
+    pub(super) fn set_state(&self, state: PrimaryState) {
+        self.with(|seen| seen.state = state);
+    }
+
+    pub(super) fn measure(&self, round_trip: Duration) {
+        self.with(|seen| {
+            seen.round_trips[seen.measured % ROUND_TRIPS] = round_trip;
+            seen.measured += 1;
+        });
+    }
+
+    /// The median of the latest round trips; zero before the first.
+    pub(super) fn round_trip(&self) -> Duration {
+        let (mut latest, measured) = self.with(|seen| (seen.round_trips, seen.measured.min(ROUND_TRIPS)));
+        latest[..measured].sort_unstable();
+        latest[measured / 2]
+    }
+
+    fn with<R>(&self, change: impl FnOnce(&mut Seen) -> R) -> R {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_round_trip_is_the_median_of_the_latest() {
+        let status = Status::new();
+        assert_eq!(status.round_trip(), Duration::ZERO);
+        status.measure(Duration::from_micros(70));
+        assert_eq!(status.round_trip(), Duration::from_micros(70));
+        for micros in 1..=100 {
+            status.measure(Duration::from_micros(micros));
+        }
+        assert_eq!(status.round_trip(), Duration::from_micros(93));
+    }
+}
