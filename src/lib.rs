@@ -4,6 +4,7 @@ pub mod limits;
 pub mod counters;
 pub mod telemetry;
 pub mod lock;
+pub mod latency;
 pub mod protocol;
 pub mod command;
 pub mod router;
