@@ -17,6 +17,7 @@ pub mod table;
 
 pub use args::integer;
 pub use error::CommandError;
+pub(crate) use error::printable;
 pub use rextend::Rextend;
 pub use rlock::Rlock;
 pub use runlock::Runlock;

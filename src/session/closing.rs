@@ -9,14 +9,19 @@
 
 use std::io;
 
+use bytes::BytesMut;
 use tokio::io::Interest;
 use tokio::time::timeout;
 
-use super::{Service, Session, Stage};
 use super::lock_reply::LockReply;
+use super::{Service, Session, Stage};
 use crate::coordinator::Grant;
 use crate::limits::LINGERING_CLOSE;
 use crate::lock::Moment;
+use crate::net::Socket;
+
+/// Taken from the socket at a time when nothing of it is of use, in bytes.
+const DISCARD_BYTES: usize = 4 * 1024;
 
 /// Locks whose grants were written to a client of which it is not known whether it is there.
 ///
@@ -87,7 +92,7 @@ impl Session {
         let stayed = match told {
             Ok(()) if self.caller.has_left() && self.unconfirmed.0.is_empty() => Ok(()),
             Ok(()) if self.caller.has_left() => self.watch().await,
-            Ok(()) => self.discard().await,
+            Ok(()) => timeout(LINGERING_CLOSE, discard(&mut self.socket)).await.unwrap_or(Ok(())),
             Err(error) => Err(error),
         };
         if let Err(error) = stayed {
@@ -101,22 +106,20 @@ impl Session {
         let _ = timeout(LINGERING_CLOSE, self.socket.ready(Interest::ERROR)).await;
         self.socket.take_error()?.map_or(Ok(()), Err)
     }
+}
 
-    /// Reads, and has no use for it, until the client's stream ends.
-    async fn discard(&mut self) -> io::Result<()> {
-        let reading = async {
-            loop {
-                self.input.clear();
-                match self.socket.try_read(&mut self.input) {
-                    Ok(0) => return Ok(()),
-                    Ok(_) => tokio::task::yield_now().await,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.socket.ready(Interest::READABLE).await?;
-                    }
-                    Err(error) => return Err(error),
-                }
+/// Reads, without any use for it, until the peer's stream ends.
+pub(crate) async fn discard(socket: &mut Socket) -> io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(DISCARD_BYTES);
+    loop {
+        buffer.clear();
+        match socket.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.ready(Interest::READABLE).await?;
             }
-        };
-        timeout(LINGERING_CLOSE, reading).await.unwrap_or(Ok(()))
+            Err(error) => return Err(error),
+        }
     }
 }

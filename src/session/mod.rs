@@ -30,6 +30,7 @@ use tokio::io::Interest;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
+pub(crate) use closing::discard;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
