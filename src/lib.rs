@@ -15,7 +15,6 @@ pub mod coordinator;
 pub mod primary;
 pub mod clients;
 pub mod local;
-pub mod net;
 pub mod session;
 pub mod drain;
 pub mod server;

@@ -132,6 +132,7 @@ impl Session {
         loop {
             self.read();
             self.take_requests();
+            let before = self.in_flight;
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
                 for launch in self.startable.drain(..) {
@@ -139,6 +140,10 @@ impl Session {
                 }
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
+            }
+            if self.in_flight < before {
+                // Answered within the turn that read them: whether their client is still there was not asked since.
+                self.read();
             }
             self.write();
             if draining && self.is_idle() {
@@ -196,7 +201,8 @@ impl Session {
             if !self.may_take() {
                 return;
             }
-            match self.decoder.decode(&mut self.input, &self.request_limits()) {
+            let limits = self.request_limits();
+            match self.decoder.decode(&mut self.input, &limits) {
                 Ok(Some(request)) => self.take(request, now),
                 Ok(None) => {
                     self.starved = true;
@@ -421,6 +427,9 @@ async fn expired(timer: &mut Option<Pin<Box<Sleep>>>) {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests_support;
 
 #[cfg(test)]
 #[path = "session_tests.rs"]
