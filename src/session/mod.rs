@@ -132,7 +132,6 @@ impl Session {
         loop {
             self.read();
             self.take_requests();
-            let before = self.in_flight;
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
                 for launch in self.startable.drain(..) {
@@ -140,10 +139,6 @@ impl Session {
                 }
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
-            }
-            if self.in_flight < before {
-                // Answered within the turn that read them: whether their client is still there was not asked since.
-                self.read();
             }
             self.write();
             if draining && self.is_idle() {
