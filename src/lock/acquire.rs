@@ -222,6 +222,11 @@ impl Acquire {
         self.quorum.nodes().filter(|node| answers(&self.classes[node.index()])).collect()
     }
 
+    /// Whether every primary has been heard of: it answered, was silent, or was never asked.
+    pub fn is_complete(&self) -> bool {
+        self.count(|class| *class == Class::Pending) == 0
+    }
+
     fn start_signing(&mut self) -> Vec<(NodeId, Bytes)> {
         let mut found = Vec::new();
         for node in self.quorum.nodes() {
