@@ -7,21 +7,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// One more.
     pub fn increment(&self) {
         self.add(1);
     }
 
+    /// So many more.
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
+    /// One less, for a counter that tells a state; only what was added before may be taken away.
     pub fn decrement(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// What it says.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Which counter an error reply belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A command that is unknown or written wrongly.
+    Syntax,
+    /// A password that is missing or wrong.
+    Authentication,
+    /// A configured bound.
+    Limit,
+    /// Bytes that are no request.
+    Protocol,
 }
 
 macro_rules! counters {
@@ -35,26 +52,39 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Clients connected now (a state).
-    connected_clients,
+    /// Connections taken from a listening socket.
     total_connections_received,
+    /// Connections closed at once because there were too many.
     rejected_connections,
+    /// Failures to take a connection from a listening socket.
     accept_errors,
+    /// Locks granted, take-overs included.
     rlock_granted,
+    /// Locks granted to the owner that held them already.
     rlock_taken_over,
+    /// Locks that somebody else held to the end.
     rlock_refused,
+    /// Acquisitions that the answers did not settle.
     rlock_noquorum,
     /// Won, but too late to leave any validity when decided or when written.
     rlock_too_late,
+    /// Attempts made again because the votes had split.
     rlock_split_retries,
     /// The client left before its attempt was decided or its reply could be written.
     rlock_abandoned,
+    /// Releases of a lock that was held.
     runlock_released,
+    /// Releases by a token that held no lock.
     runlock_not_held,
+    /// Releases that the answers did not settle.
     runlock_noquorum,
+    /// Locks extended.
     rextend_extended,
+    /// Extensions by a token that held the lock no longer.
     rextend_lost,
+    /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Compare-and-deletes sent for what was not granted.
     withdrawals_sent,
     /// Withdrawals that some primary has not answered yet (a state).
     withdrawals_pending,
@@ -62,9 +92,27 @@ counters! {
     late_grants_undone,
     /// A primary came back as another process than it was.
     incarnation_changes,
+    /// Refused commands: unknown, or written wrongly.
     errors_syntax,
+    /// Refused commands: a password that is missing or wrong.
     errors_auth,
+    /// Refusals because of a configured bound.
     errors_limit,
+    /// Connections closed because what came was no request.
     errors_protocol,
+    /// Connections closed because their replies were not read.
     clients_closed_output_limit,
+}
+
+impl Counters {
+    /// Counts one error reply.
+    pub fn count_error(&self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Syntax => &self.errors_syntax,
+            ErrorKind::Authentication => &self.errors_auth,
+            ErrorKind::Limit => &self.errors_limit,
+            ErrorKind::Protocol => &self.errors_protocol,
+        }
+        .increment();
+    }
 }

@@ -5,6 +5,7 @@ pub mod counters;
 pub mod telemetry;
 pub mod lock;
 pub mod clock;
+pub mod latency;
 pub mod protocol;
 pub mod command;
 pub mod router;
