@@ -69,13 +69,17 @@ fn one_holder_on_a_quorum_is_held_before_the_rest_answers() {
 /// An attempt is hopeless with N - Q + 1 refusals. Where a quorum is more than that, or where a primary is away, one
 /// holder's quorum would be complete only later, and the attempt does not wait for it.
 #[test]
-fn a_holder_of_an_even_set_or_of_all_that_is_left_ends_an_attempt_as_a_split() {
+fn one_holder_is_told_from_a_split_also_in_an_even_set_and_with_a_primary_away() {
     for total in [2, 4, 6, 8] {
         let refusals: String = "a".repeat(total / 2) + &".".repeat(total / 2);
-        attempt_at(total / 2 + 1, total, &refusals, "split");
+        attempt_at(total / 2 + 1, total, &refusals, "wait");
+        let refusals: String = "a".repeat(total / 2 + 1) + &".".repeat(total / 2 - 1);
+        attempt_at(total / 2 + 1, total, &refusals, "held");
     }
-    for votes in ["sa.", "xa.", "as.", "ax."] {
-        attempt_at(2, 3, votes, "split");
+    for (votes, step) in
+        [("sa.", "wait"), ("sab", "split"), ("saa", "held"), ("xa.", "wait"), ("xaa", "held"), ("xag", "split")]
+    {
+        attempt_at(2, 3, votes, step);
     }
 }
 
