@@ -34,7 +34,7 @@ impl ByteClient {
         let connecting = TcpStream::connect(address.as_ref());
         let stream = timeout(PATIENCE, connecting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self::from(stream))
     }
 
     /// Sends these bytes as they are.
@@ -132,7 +132,7 @@ impl ByteClient {
     /// Whether nothing has come for `duration`: for replies that must not come yet. A quiet time proves little, so follow it with
     /// what makes the reply come.
     pub async fn is_quiet_for(&mut self, duration: Duration) -> bool {
-        self.buffer.is_empty() && timeout(duration, self.stream.readable()).await.is_err()
+        self.buffer.is_empty() && timeout(duration, self.stream.peek(&mut [0])).await.is_err()
     }
 
     /// Ends our direction of the stream; replies are still read.
@@ -160,6 +160,13 @@ impl ByteClient {
             0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed the connection")),
             _ => Ok(()),
         }
+    }
+}
+
+/// Either end of a connection can be spoken byte by byte.
+impl From<TcpStream> for ByteClient {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
     }
 }
 

@@ -19,10 +19,12 @@
 pub mod waiting;
 mod ports;
 mod process;
+mod background;
 pub mod resp;
 pub mod client;
 pub mod servers;
 pub mod proxy;
+pub mod relay;
 pub mod programs;
 
 pub use client::ByteClient;
@@ -30,6 +32,7 @@ pub use ports::free_port;
 pub use process::Footprint;
 pub use programs::{redis_cli, run_program};
 pub use proxy::{Proxy, ProxyOptions};
+pub use relay::{Direction, Fault, Relay};
 pub use resp::Value;
 pub use servers::{Fleet, Kind, Server, ServerOptions, shared};
 pub use waiting::{PATIENCE, eventually, unique_key};
