@@ -25,14 +25,18 @@ pub mod client;
 pub mod servers;
 pub mod proxy;
 pub mod relay;
+pub mod scripted;
+pub mod history;
 pub mod programs;
 
 pub use client::ByteClient;
+pub use history::History;
 pub use ports::free_port;
 pub use process::Footprint;
 pub use programs::{redis_cli, run_program};
 pub use proxy::{Proxy, ProxyOptions};
 pub use relay::{Direction, Fault, Relay};
 pub use resp::Value;
+pub use scripted::{Action, ScriptedNode};
 pub use servers::{Fleet, Kind, Server, ServerOptions, shared};
 pub use waiting::{PATIENCE, eventually, unique_key};

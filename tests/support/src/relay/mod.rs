@@ -7,25 +7,26 @@
 //! It works on bytes, not packets: what is swallowed has been acknowledged to the sender. A network that loses packets until the
 //! kernel gives up is a different fault. And it knows no RESP, so that it can break a reply in its middle.
 //!
-//! It runs on a thread of its own ([`crate::background`]), on the real clock. Its calls take effect before they return. What is
+//! It runs on a thread of its own (`background`), on the real clock. Its calls take effect before they return. What is
 //! random is drawn from the seed, the connection's number and the direction, so that a run repeats as far as the timing of the
 //! two ends does.
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 
 use crate::background::Background;
 use crate::ports::free_port;
 use crate::waiting::PATIENCE;
 
+mod links;
 mod pump;
+use links::{Link, Orders, Shared};
 use pump::{End, Pump};
 
 /// Which way bytes go.
@@ -220,104 +221,6 @@ impl Relay {
 struct Listening {
     wanted: bool,
     done: mpsc::Sender<()>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    target: String,
-    seed: u64,
-    faults: [watch::Sender<Fault>; 2],
-    half_closes: [watch::Sender<u64>; 2],
-    /// Connections up to this number end in this way.
-    ends: watch::Sender<(u64, End)>,
-    links: Mutex<Vec<Arc<Link>>>,
-    /// Told whenever a connection has ended.
-    ended: Condvar,
-}
-
-impl Shared {
-    fn new(target: String, seed: u64) -> Self {
-        Self {
-            target,
-            seed,
-            faults: [watch::Sender::default(), watch::Sender::default()],
-            half_closes: [watch::Sender::default(), watch::Sender::default()],
-            ends: watch::Sender::new((0, End::Close)),
-            links: Mutex::default(),
-            ended: Condvar::new(),
-        }
-    }
-
-    fn fault(&self, direction: Direction) -> &watch::Sender<Fault> {
-        &self.faults[direction as usize]
-    }
-
-    fn half_close(&self, direction: Direction) -> &watch::Sender<u64> {
-        &self.half_closes[direction as usize]
-    }
-
-    fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new connection; it obeys every order given from now on.
-    fn register(&self) -> (Arc<Link>, Orders) {
-        let mut links = self.links();
-        let link = Arc::new(Link::new(links.len() as u64 + 1));
-        links.push(Arc::clone(&link));
-        let half_closes = Direction::BOTH.map(|direction| self.half_close(direction).subscribe());
-        (link, Orders { half_closes, ends: self.ends.subscribe() })
-    }
-
-    fn wait_until(&self, what: &str, condition: impl Fn(&[Arc<Link>]) -> bool) {
-        let waiting = self.ended.wait_timeout_while(self.links(), PATIENCE, |links| !condition(links));
-        let (_links, waited) = waiting.unwrap_or_else(PoisonError::into_inner);
-        assert!(!waited.timed_out(), "the relay waited in vain for {what}");
-    }
-}
-
-/// What a connection can be told, beside the faults that hold for all of them.
-struct Orders {
-    half_closes: [watch::Receiver<u64>; 2],
-    ends: watch::Receiver<(u64, End)>,
-}
-
-/// What is known of one connection from outside.
-#[derive(Debug)]
-struct Link {
-    id: u64,
-    opened: Instant,
-    open: AtomicBool,
-    delivered: [AtomicU64; 2],
-    read: [AtomicU64; 2],
-}
-
-impl Link {
-    fn new(id: u64) -> Self {
-        Self { id, opened: Instant::now(), open: true.into(), delivered: Default::default(), read: Default::default() }
-    }
-
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    fn delivered(&self, direction: Direction) -> &AtomicU64 {
-        &self.delivered[direction as usize]
-    }
-
-    fn read(&self, direction: Direction) -> &AtomicU64 {
-        &self.read[direction as usize]
-    }
-
-    fn describe(&self) -> Connection {
-        Connection {
-            id: self.id,
-            opened: self.opened,
-            is_open: self.is_open(),
-            bytes_to_server: self.delivered(Direction::ToServer).load(Ordering::Relaxed),
-            bytes_to_client: self.delivered(Direction::ToClient).load(Ordering::Relaxed),
-        }
-    }
 }
 
 fn bind_free(background: &Background) -> (u16, TcpListener) {
