@@ -131,7 +131,7 @@ fn named() -> Option<&'static Named> {
 /// The kind of server that prints this as its version.
 fn kind_of(version: &str) -> Option<Kind> {
     let version = version.to_ascii_lowercase();
-    let named = [("dragonfly", Kind::Dragonfly), ("valkey", Kind::Valkey), ("redis", Kind::Redis)];
+    let named = [("dragonfly", Kind::Dragonfly), ("valkey server", Kind::Valkey), ("redis server", Kind::Redis)];
     named.into_iter().find(|(name, _)| version.contains(name)).map(|(_, kind)| kind)
 }
 
@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(kind_of("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0"), Some(Kind::Redis));
         assert_eq!(kind_of("Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64"), Some(Kind::Valkey));
         assert_eq!(kind_of("dragonfly v1.40.1-9a8b"), Some(Kind::Dragonfly));
-        assert_eq!(kind_of("nginx version: nginx/1.22"), None);
+        // What many other programs print.
+        assert_eq!(kind_of("This is free software: you are free to change and redistribute it."), None);
     }
 }
