@@ -13,7 +13,7 @@ use crate::limits::PRIMARIES;
 const AFTER_HELP: &str = "\
 Every key of the configuration file can also be set by --set KEY=VALUE, or by the environment variable \
 REDLOCK_PROXY_<KEY>: upper case, `.` written as `__`, lists separated by commas. \
-Flags are stronger than variables, and those than the file. `redlock-proxy check` shows all keys.";
+Flags are stronger than variables, and those than the file. `redlock-proxy check --primary localhost:6379` shows all keys.";
 
 /// A Redis-protocol proxy that adds Redlock semantics: RLOCK, RUNLOCK and REXTEND over a quorum of independent primaries.
 #[derive(Debug, Parser)]

@@ -46,8 +46,13 @@ pub type Warning = Finding;
 
 impl Finding {
     pub(super) fn new(place: Place, key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { place, key: key.into(), text: text.into() }
+        Self { place, key: one_line(&key.into()), text: one_line(&text.into()) }
     }
+}
+
+/// Without control characters: one finding is one line, whatever somebody has named a key or a file.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 impl fmt::Display for Finding {

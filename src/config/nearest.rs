@@ -6,7 +6,7 @@ use super::keys::{KEYS, Key, VARIABLE_PREFIX};
 pub(super) fn unknown_key(name: &str) -> String {
     match nearest(name) {
         Some(key) => format!("is not a key; did you mean `{}`?", key.path),
-        None => "is not a key; `redlock-proxy check` shows all there are".to_owned(),
+        None => "is not a key; `redlock-proxy check --primary localhost:6379` shows all there are".to_owned(),
     }
 }
 
@@ -25,7 +25,8 @@ pub(super) fn unknown_variable(name: &str) -> String {
     }
     match nearest(&rest.to_lowercase().replace("__", ".")) {
         Some(key) => format!("is not a key's variable; did you mean {}?", key.variable()),
-        None => "is not a key's variable; `redlock-proxy check` shows all keys there are".to_owned(),
+        None => "is not a key's variable; `redlock-proxy check --primary localhost:6379` shows all keys there are"
+            .to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{Finding, Place};
+use super::error::{Finding, Place, one_line};
 use super::keys::{KEYS, Key, VARIABLE_PREFIX};
 use super::nearest::{unknown_key, unknown_variable};
 use super::raw::{self, Raw, Step};
@@ -146,9 +146,7 @@ impl Reader<'_> {
     }
 
     fn read_file(&mut self, path: &Path) {
-        // Control characters in a file's name would break the lines in which it is told.
-        let name = path.to_string_lossy().replace(char::is_control, "?");
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = one_line(&path.to_string_lossy()).into();
         self.settings.file = Some(name.clone());
         let text = match read_text(path) {
             Ok(text) => text,
@@ -183,7 +181,8 @@ impl Reader<'_> {
             path.push(Step::Key(name.clone(), occurrence));
             let origin = Origin::File { document: document.clone(), path: path.clone() };
             let key = KEYS.iter().find(|key| key.path == full && key.section_and_name().0 == section);
-            let is_section = section.is_empty() && KEYS.iter().any(|key| key.section_and_name().0 == name);
+            let is_section =
+                section.is_empty() && !name.is_empty() && KEYS.iter().any(|key| key.section_and_name().0 == name);
             if occurrence > 0 && (key.is_some() || is_section) {
                 self.wrong(origin.place(&[]), full, "stands here a second time; keep one of the two");
             } else if let Some(key) = key {
@@ -266,7 +265,7 @@ impl Reader<'_> {
             if !name.starts_with(VARIABLE_PREFIX) {
                 continue;
             }
-            let place = Place::Variable(name.clone().into_owned());
+            let place = Place::Variable(one_line(&name));
             let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
                 let text = unknown_variable(&name);
                 self.wrong(place, "", text);

@@ -138,7 +138,7 @@ fn a_wrong_configuration_ends_check_and_the_proxy_with_78_and_every_place() {
             format!("{file}:1: attempts: 0 is out of range; right is: attempts, 1 to 100"),
             format!("{file}:4: primaries[1]: `b` has no port; write `b:6379`"),
             format!("{file}:6: limits.key_byte: is not a key; did you mean `limits.key_bytes`?"),
-            "REDLOCK_PROXY_NONE_SUCH: is not a key's variable; `redlock-proxy check` shows all keys there are"
+            "REDLOCK_PROXY_NONE_SUCH: is not a key's variable; `redlock-proxy check --primary localhost:6379` shows all keys there are"
                 .to_owned(),
             "REDLOCK_PROXY_QUORUM: quorum: `two` is not an integer; right is: primaries, the majority to all"
                 .to_owned(),

@@ -29,7 +29,12 @@ fn names_that_are_no_keys_are_refused_with_the_nearest() {
         ("limits:\n  conections: 5\n", "2: limits.conections: is not a key; did you mean `limits.connections`?"),
         ("limits.connections: 5\n", "1: limits.connections: write `limits:` and `connections:` indented below it"),
         ("limits: 5\n", "1: limits: is an integer; it is a section, its keys stand indented below it"),
-        ("upstream: a:1\n", "1: upstream: is not a key; `redlock-proxy check` shows all there are"),
+        ("'': {attempts: 1}\n", "1: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are"),
+        ("\"a\\nb\": 1\n", "1: a?b: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are"),
+        (
+            "upstream: a:1\n",
+            "1: upstream: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are",
+        ),
         ("attempts: 1\nattempts: 2\n", "2: attempts: stands here a second time; keep one of the two"),
         ("limits:\n  key_bytes: 1\ntcp:\nlimits:\n", "4: limits: stands here a second time; keep one of the two"),
         ("limits:\n  key_bytes: 1\n  key_bytes: 2\n", "3: limits.key_bytes: stands here a second time"),
