@@ -99,11 +99,11 @@ fn ping_prints_any_answer_and_ends_with_0() {
 
 #[test]
 fn ping_says_auth_first_when_it_is_given_a_password() {
+    const WRONG: &[(&str, &str)] = &[("*2\r\n$4\r\nAUTH\r\n$4\r\npass\r\n", "-WRONGPASS no\r\n")];
     const USER: &[(&str, &str)] = &[("*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$4\r\np@ss\r\n", "+OK\r\n"), (PING, "+PONG\r\n")];
     let (address, proxy) = scripted(USER);
     assert_eq!(run(&["ping", &format!("redis://me:p%40ss@{address}")]).1, "PONG\n");
     assert_eq!(proxy.join().expect("the script fits"), "");
-    const WRONG: &[(&str, &str)] = &[("*2\r\n$4\r\nAUTH\r\n$4\r\npass\r\n", "-WRONGPASS no\r\n")];
     for (flags, expected) in [(&[][..], (Some(0), "WRONGPASS no\n")), (&["--ready"], (Some(69), ""))] {
         let (address, proxy) = scripted(WRONG);
         let (code, stdout, stderr) = run(&[&["ping", &format!("redis://:pass@{address}")], flags].concat());
