@@ -1,7 +1,5 @@
 //! What can be said on the command line.
 
-#![expect(clippy::doc_markdown, reason = "the doc comments of fields are the help text, and that is no Markdown")]
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -14,6 +12,10 @@ const AFTER_HELP: &str = "\
 Every key of the configuration file can also be set by --set KEY=VALUE, or by the environment variable \
 REDLOCK_PROXY_<KEY>: upper case, `.` written as `__`, lists separated by commas. \
 Flags are stronger than variables, and those than the file. `redlock-proxy check --primary localhost:6379` shows all keys.";
+
+const PRIMARY_HELP: &str =
+    "A primary: host:port, redis://[user:password@]host[:port][/db] or unix:/path; once for each";
+const PING_HELP: &str = "Where the proxy listens: host:port, redis://[user:password@]host[:port] or unix:/path";
 
 /// A Redis-protocol proxy that adds Redlock semantics: RLOCK, RUNLOCK and REXTEND over a quorum of independent primaries.
 #[derive(Debug, Parser)]
@@ -48,11 +50,15 @@ pub struct SettingsArgs {
     /// The configuration file (YAML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where clients connect: host:port, [ipv6]:port or unix:/path; may be repeated
-    #[arg(long, value_name = "ADDR")]
+    /// Where clients connect.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help = "Where clients connect: host:port, [ipv6]:port or unix:/path; may be repeated"
+    )]
     pub listen: Vec<String>,
-    /// A primary: host:port, redis://[user:password@]host[:port][/db] or unix:/path; once for each
-    #[arg(long = "primary", value_name = "ADDR")]
+    /// The primaries.
+    #[arg(long = "primary", value_name = "ADDR", help = PRIMARY_HELP)]
     pub primaries: Vec<String>,
     /// What is logged: error, warn, info, debug, trace, off, or a tracing filter
     #[arg(long, value_name = "LEVEL")]
@@ -90,8 +96,8 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 /// `ping`
 #[derive(Debug, Args)]
 pub struct PingArgs {
-    /// Where the proxy listens: host:port, redis://[user:password@]host[:port] or unix:/path
-    #[arg(value_name = "ADDR", default_value = crate::limits::LISTEN_DEFAULT)]
+    /// Where the proxy listens.
+    #[arg(value_name = "ADDR", default_value = crate::limits::LISTEN_DEFAULT, help = PING_HELP)]
     pub address: String,
     /// Ask also whether a quorum of primaries can vote; 69 when not
     #[arg(long)]
