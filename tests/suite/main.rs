@@ -1,1 +1,4 @@
-//! placeholder
+//! The tests that run the program itself, a module per promise.
+
+mod cli;
+mod config;
