@@ -57,6 +57,14 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections that the system keeps waiting for us to accept them.
 pub const ACCEPT_BACKLOG: i32 = 1_024;
+/// About how much of a client's replies is encoded for one write.
+pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
+/// Requests of one client that are taken on before others get their turn.
+pub const REQUESTS_PER_TURN: usize = 256;
+/// Clients for which there was no room that are told so at a time; more are closed without a word.
+pub const TURNED_AWAY: usize = 32;
+/// Descriptors for neither clients nor primaries: listeners, those turned away, standard streams, the runtime's own.
+pub const RESERVED_DESCRIPTORS: u64 = 96;
 
 /// Longest `key_prefix`, in bytes.
 pub const KEY_PREFIX_BYTES: usize = 256;
@@ -147,6 +155,7 @@ const _: () = {
     assert!(PRIMARIES <= 16);
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
+    assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);
     assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
     assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
 };
