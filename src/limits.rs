@@ -70,6 +70,18 @@ pub const RESERVED_DESCRIPTORS: u64 = 96;
 pub const KEY_PREFIX_BYTES: usize = 256;
 /// Most addresses to listen on.
 pub const LISTENERS: usize = 16;
+/// Where the proxy listens when nobody says otherwise: this machine only, since there is no password either.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:6379";
+/// What is logged when nobody says otherwise.
+pub const LOG_LEVEL_DEFAULT: &str = "info";
+/// Largest configuration or password file that is read, in bytes.
+pub const CONFIG_FILE_BYTES: usize = 1024 * 1024;
+/// Log lines that wait for a slow stderr, in bytes; what comes on top is dropped and counted.
+pub const LOG_BUFFER_BYTES: usize = 1024 * 1024;
+/// How long the end of the process waits for a slow stderr to take the last log lines.
+pub const LOG_FLUSH: Duration = Duration::from_secs(1);
+/// How long `redlock-proxy ping` waits for its answer.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 // Ranges of what configuration may set; the defaults stand beside them. Milliseconds, bytes or counts, as the key says.
 

@@ -110,6 +110,8 @@ impl Coordinator {
                 }
                 AcquireVerdict::NoQuorum => {
                     self.counters.rlock_noquorum.increment();
+                    // The error names what is wrong with each primary: those that were not lost yet are waited for.
+                    attempt.round.complete().await;
                     return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
                 }
                 AcquireVerdict::Abandoned => {

@@ -44,7 +44,7 @@ mod tests {
             for attempt in 0..12 {
                 let upper = Duration::from_millis(longest_ms << attempt.min(DOUBLINGS));
                 let (mut shortest, mut longest) = (backoff.clone(), backoff.clone());
-                let range = u64::try_from((upper - Duration::from_millis(1)).as_micros()).expect("small");
+                let range = u64::try_from(upper.as_micros() - 1_000).expect("small");
                 prop_assert_eq!(shortest.next(0), Duration::from_millis(1));
                 prop_assert_eq!(longest.next(range), upper);
                 let wait = backoff.next(random);

@@ -144,6 +144,11 @@ impl AcquireRound {
             .await
     }
 
+    /// Waits until every primary has been heard of: those that are silent are, when their time is over.
+    pub(super) async fn complete(&self) {
+        self.state.wait(|state| state.core.is_complete().then_some(())).await;
+    }
+
     /// Ends the attempt: its client has left. The verdict that stands from then on.
     pub(super) fn abandon(&self) -> AcquireVerdict {
         self.state.with(|state| {
@@ -179,8 +184,9 @@ impl AcquireState {
             AcquireStep::Wait => {}
             AcquireStep::Sign(found) => self.to_sign.extend(found),
             AcquireStep::Done(verdict) => {
-                // Unless it is won, what has not left yet must not: it would only have to be withdrawn again.
-                self.closed |= verdict != AcquireVerdict::Granted;
+                // Once it is lost, what has not left yet must not: it would only have to be withdrawn again. A won one
+                // is the safer for every record, and one without a quorum wants to hear from all, to say what is wrong.
+                self.closed |= !matches!(verdict, AcquireVerdict::Granted | AcquireVerdict::NoQuorum);
                 self.verdict = Some(verdict);
             }
         }
@@ -201,7 +207,7 @@ impl AcquireRound {
                 state.troubles[node.index()] = trouble;
             }
             if state.verdict.is_some() {
-                return false;
+                return state.core.is_complete();
             }
             state.poll(self);
             state.has_work()

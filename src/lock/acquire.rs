@@ -19,12 +19,13 @@
 //! | 2 | G ≥ Q, validity ≤ 0 | too late |
 //! | 3 | one x with H(x) ≥ Q | held |
 //! | 4 | X + S ≥ N - Q + 1 | no quorum |
-//! | 5 | G + O + P < Q | split: nobody can have it with this attempt, another may |
+//! | 5 | G + O + P < Q, and no x with H(x) + P ≥ Q | split: nobody can have it with this attempt, another may |
 //! | 6 | G + O ≥ Q, O > 0, and G + P < Q or none pending | none yet: sign the own ones anew, go on |
 //!
-//! A signing under way is pending; one that was refused is held by somebody unknown. Line 5 does not wait to learn who
-//! holds the lock: where the refusals that make an attempt hopeless are fewer than a quorum (an even N, a quorum above
-//! the majority, a primary that is away), one holder of everything ends it as a split, too.
+//! A signing under way is pending; one that was refused is held by somebody unknown. Line 5 waits as long as the votes
+//! that are missing may still show one holder: in a set of two, or of three with one away, the first refusal already
+//! makes the attempt hopeless, and only the second tells a lock that is held, which is answered at once, from votes that
+//! split, which are worth another attempt.
 //!
 //! A token is never used by a second attempt, so whatever this attempt leaves behind on its way (late bytes, a late
 //! withdrawal) can hurt nobody else's lock.
@@ -186,7 +187,7 @@ impl Acquire {
             AcquireVerdict::Held
         } else if unanswered >= self.quorum.blocking() {
             AcquireVerdict::NoQuorum
-        } else if granted + own + pending < needed {
+        } else if granted + own + pending < needed && !self.one_other_holds(needed - pending) {
             AcquireVerdict::Split
         } else if own > 0 && granted + own >= needed && (granted + pending < needed || pending == 0) {
             return AcquireStep::Sign(self.start_signing());
@@ -220,6 +221,11 @@ impl Acquire {
     pub fn answered(&self) -> NodeSet {
         let answers = |class: &Class| !matches!(class, Class::Silent | Class::Unsent | Class::Pending);
         self.quorum.nodes().filter(|node| answers(&self.classes[node.index()])).collect()
+    }
+
+    /// Whether every primary has been heard of: it answered, was silent, or was never asked.
+    pub fn is_complete(&self) -> bool {
+        self.count(|class| *class == Class::Pending) == 0
     }
 
     fn start_signing(&mut self) -> Vec<(NodeId, Bytes)> {

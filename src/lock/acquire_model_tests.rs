@@ -182,7 +182,7 @@ impl Round {
             AcquireStep::Done(AcquireVerdict::Held)
         } else if silent + unsent > total - quorum {
             AcquireStep::Done(AcquireVerdict::NoQuorum)
-        } else if granted + own + pending < quorum {
+        } else if granted + own + pending < quorum && held_x + pending < quorum && held_y + pending < quorum {
             AcquireStep::Done(AcquireVerdict::Split)
         } else if granted + own >= quorum && own > 0 && (granted + pending < quorum || pending == 0) {
             let value = |index: usize| match self.seen[index] {

@@ -34,9 +34,8 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
     let endpoint = &settings.endpoint;
     let mut wire = Wire::connect(&endpoint.address, &settings.tcp, settings.reply_nesting).await?;
     greet(&mut wire, settings).await?;
-    let client_id = match wire.demand(&[b"CLIENT", b"ID"]).await? {
-        Answer::Integer(id) => id,
-        _ => return Err(Trouble::Other("CLIENT ID was not answered by a number".into())),
+    let Answer::Integer(client_id) = wire.demand(&[b"CLIENT", b"ID"]).await? else {
+        return Err(Trouble::Other("CLIENT ID was not answered by a number".into()));
     };
     require_primary(&mut wire).await?;
     let run = run_of(&info(&mut wire).await?)?;

@@ -87,11 +87,11 @@ impl Link {
     fn tell(&self, trouble: &Trouble) {
         let status = &self.inbox.status;
         let state = PrimaryState::after(trouble);
-        if status.state() != state {
+        if status.state() == state {
+            tracing::debug!(primary = %self.settings.endpoint.address, reason = %trouble, "still does not vote");
+        } else {
             tracing::warn!(primary = %self.settings.endpoint.address, reason = %trouble, "this primary does not vote");
             status.set_state(state);
-        } else {
-            tracing::debug!(primary = %self.settings.endpoint.address, reason = %trouble, "still no connection");
         }
     }
 

@@ -45,7 +45,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 /// All primaries of the set. Their links live as long as this does.
 #[derive(Debug)]
 pub struct Primaries {
-    primaries: Vec<Arc<Primary>>,
+    all: Vec<Arc<Primary>>,
     counters: Arc<Counters>,
     tried: Vec<watch::Receiver<bool>>,
     _links: JoinSet<()>,
@@ -113,21 +113,21 @@ impl Primaries {
             }
             primaries.push(Arc::new(Primary { address: Arc::clone(&addresses[node.index()]), inboxes }));
         }
-        Self { primaries, counters: Arc::clone(counters), tried, _links: links }
+        Self { all: primaries, counters: Arc::clone(counters), tried, _links: links }
     }
 
     /// The primaries in the order of configuration.
     pub fn nodes(&self) -> Vec<Arc<dyn LockNode>> {
-        self.primaries.iter().map(|primary| Arc::clone(primary) as Arc<dyn LockNode>).collect()
+        self.all.iter().map(|primary| Arc::clone(primary) as Arc<dyn LockNode>).collect()
     }
 
     pub fn snapshot(&self) -> Vec<PrimarySnapshot> {
-        self.primaries.iter().map(|primary| primary.snapshot()).collect()
+        self.all.iter().map(|primary| primary.snapshot()).collect()
     }
 
     /// How many primaries may vote now.
     pub fn voting(&self) -> usize {
-        self.primaries.iter().filter(|primary| primary.state() == PrimaryState::Up).count()
+        self.all.iter().filter(|primary| primary.state() == PrimaryState::Up).count()
     }
 
     /// Waits until every link has tried to connect once.

@@ -1,1 +1,5 @@
-//! placeholder
+//! The tests that run the program itself, a module per promise.
+
+mod cli;
+mod config;
+mod dev;

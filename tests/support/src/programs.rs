@@ -1,0 +1,54 @@
+//! Client programs, run to their end: redis-cli, scripts in Python or Node.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::process::on_path;
+use crate::waiting::PATIENCE;
+
+/// Runs `redis-cli` against a port of 127.0.0.1 with these arguments; panics when it hangs or is not installed.
+pub async fn redis_cli(port: u16, arguments: &[&str]) -> Output {
+    let port = port.to_string();
+    let mut all = vec!["-h", "127.0.0.1", "-p", &port];
+    all.extend_from_slice(arguments);
+    run_program("redis-cli", &all, &[]).await
+}
+
+/// Runs a program from PATH (or, with a slash in its name, from there) to its end, without input, with these variables added to
+/// its environment; panics when it hangs or is not installed.
+pub async fn run_program<A: AsRef<OsStr>>(program: &str, arguments: &[A], environment: &[(&str, &str)]) -> Output {
+    let path = if program.contains('/') { Some(Path::new(program).to_owned()) } else { on_path(program) };
+    let path = path.unwrap_or_else(|| panic!("{program} is not on PATH: run `make setup`"));
+    // Killed on drop rather than by its parent's death: it is forked by this very thread, which may be a passing one.
+    let mut command = Command::new(path);
+    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await;
+    output
+        .unwrap_or_else(|_| panic!("{program} has not ended after {PATIENCE:?}"))
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::servers::{Kind, Server, ServerOptions};
+
+    #[tokio::test]
+    async fn redis_cli_speaks_to_the_port_it_is_given() {
+        let server = Server::start(Kind::any(), ServerOptions::default()).await;
+        let output = redis_cli(server.port(), &["SET", "k", "v"]).await;
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "OK\n");
+        assert_eq!(server.get("k").await.as_deref(), Some("v"));
+    }
+
+    #[tokio::test]
+    async fn programs_get_their_arguments_and_variables() {
+        let output = run_program("sh", &["-c", "echo $WORD $0", "arg"], &[("WORD", "env")]).await;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "env arg\n");
+    }
+}
