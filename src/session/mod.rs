@@ -13,6 +13,7 @@
 //! read from until that has changed.
 
 mod closing;
+mod door;
 mod lanes;
 mod lock_reply;
 mod reply_queue;
@@ -30,7 +31,7 @@ use tokio::io::Interest;
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument;
 
-pub(crate) use closing::discard;
+pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
@@ -51,7 +52,7 @@ use crate::router::{self, Route, SessionMode};
 use crate::coordinator::Grant;
 
 /// Serves a client that has just connected, until its connection and everything it began have ended.
-pub async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
+async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
     let session = Session::new(service, socket, &peer);
     let span = tracing::info_span!("client", id = session.connection.client().id(), %peer);
     async move {
@@ -203,7 +204,7 @@ impl Session {
                     self.starved = true;
                     return;
                 }
-                Err(error) => return self.refuse_input(&error),
+                Err(error) => return self.refuse_input(error),
             }
         }
     }
@@ -297,7 +298,7 @@ impl Session {
     }
 
     /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
-    fn refuse_input(&mut self, error: &ProtocolError) {
+    fn refuse_input(&mut self, error: ProtocolError) {
         tracing::debug!(%error, "closing a client that does not speak the protocol");
         self.service.counters.count_error(ErrorCounter::Protocol);
         self.reply(&Reply::Error(format!("ERR {error}").into()));

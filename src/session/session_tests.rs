@@ -28,8 +28,8 @@ async fn the_locks_of_one_pipeline_are_asked_for_side_by_side_in_the_order_given
     let proxy = Proxy::start(|_| {}).await;
     proxy.script.hold();
     let mut client = proxy.connect().await;
-    let pipeline: String = (0..64).map(|key| format!("RLOCK key{key} 30000\r\n")).collect();
-    client.send(&pipeline).await;
+    let pipeline: Vec<String> = (0..64).map(|key| format!("RLOCK key{key} 30000\r\n")).collect();
+    client.send(&pipeline.concat()).await;
     proxy.script.asked("acquire key63").await;
     let expected: Vec<String> = (0..64).map(|key| format!("acquire key{key}")).collect();
     assert_eq!(proxy.script.log(), expected);
