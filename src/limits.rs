@@ -61,7 +61,7 @@ pub const ACCEPT_BACKLOG: i32 = 1_024;
 pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
 /// Requests of one client that are taken on before others get their turn.
 pub const REQUESTS_PER_TURN: usize = 256;
-/// Clients for which there was no room that are told so at a time; more are closed without a word.
+/// Clients for which there was no room whose connections are closed with patience at a time; others are closed at once.
 pub const TURNED_AWAY: usize = 32;
 /// Descriptors for neither clients nor primaries: listeners, those turned away, standard streams, the runtime's own.
 pub const RESERVED_DESCRIPTORS: u64 = 96;

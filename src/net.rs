@@ -83,6 +83,11 @@ impl Socket {
         on_stream!(self, stream => stream.try_write(bytes))
     }
 
+    /// Writes without asking the runtime first, which may not know yet that a fresh socket has room.
+    pub fn write_first(&self, bytes: &[u8]) -> io::Result<usize> {
+        on_stream!(self, stream => SockRef::from(stream).send(bytes))
+    }
+
     /// Tells the peer that nothing more comes. What was written before still arrives.
     pub fn shutdown_write(&self) -> io::Result<()> {
         on_stream!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write))

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::Service;
 use super::closing::discard;
 use crate::limits::{ACCEPT_BACKOFF, LINGERING_CLOSE, TURNED_AWAY};
-use crate::net::{Listener, Peer, Socket};
+use crate::net::{Listener, Socket};
 
 /// How often a failure to accept is logged at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,8 +47,11 @@ pub(crate) async fn take_in(service: Arc<Service>, listener: Listener) {
                 } else {
                     service.counters.rejected_connections.increment();
                     service.counters.errors_limit.increment();
-                    if turned_away.len() < TURNED_AWAY {
-                        turned_away.spawn(turn_away(socket, peer));
+                    tracing::debug!(%peer, "no room for another client");
+                    // A fresh socket has room for it, or is gone.
+                    let told = socket.write_first(b"-ERR max number of clients reached\r\n");
+                    if told.is_ok() && turned_away.len() < TURNED_AWAY {
+                        turned_away.spawn(see_off(socket));
                     }
                 }
             }
@@ -67,17 +70,13 @@ pub(crate) async fn take_in(service: Arc<Service>, listener: Listener) {
     }
 }
 
-/// Tells a client that there is no room for it. It may have sent something already, which has to be read, or the reset
-/// that follows would overtake the reply.
-async fn turn_away(mut socket: Socket, peer: Peer) {
-    tracing::debug!(%peer, "no room for another client");
-    let farewell = async {
-        socket.try_write(b"-ERR max number of clients reached\r\n")?;
-        socket.shutdown_write()?;
-        discard(&mut socket).await
-    };
-    // Whether it got the message or not, it is gone now.
-    let _ = timeout(LINGERING_CLOSE, farewell).await;
+/// Closes the connection of a client that has been told that there is no room. It may have sent something already,
+/// which has to be read, or the reset that follows would overtake what it was told.
+async fn see_off(mut socket: Socket) {
+    if socket.shutdown_write().is_ok() {
+        // Whether it got the message or not, it is gone then.
+        let _ = timeout(LINGERING_CLOSE, discard(&mut socket)).await;
+    }
 }
 
 fn report(ended: Result<(), JoinError>) {
