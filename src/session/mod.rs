@@ -2,7 +2,7 @@
 //!
 //! A session is one task. Each turn of its loop takes what has come, begins what may begin, collects what has ended and
 //! writes what may leave, in one write; then it waits until any of these can go on. What it decides, it decides in pure
-//! pieces: the decoder says where a request ends, the router who answers it, [`lanes`] what may start, [`reply_queue`]
+//! pieces: the decoder says where a request ends, the router who answers it, `lanes` what may start, `reply_queue`
 //! what leaves and when. The lock commands of a pipeline are futures of this one task, side by side.
 //!
 //! Two promises shape the rest. A lock command that has begun is never dropped half-way: the task stays until it has
