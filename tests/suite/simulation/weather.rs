@@ -1,0 +1,76 @@
+//! What goes wrong, and where: foul weather on the way to a primary, a primary that stalls, a connection that breaks, a
+//! primary that nobody reaches, a proxy that is cut off from most of them.
+
+use super::history::Actor;
+use super::network::{Event, State};
+
+impl State {
+    /// Something goes wrong somewhere.
+    pub(super) fn misfortune(&mut self) {
+        self.stormy = true;
+        let link = self.random.below(self.links.len());
+        let primary = self.links[link].primary;
+        match self.random.between(0, 99) {
+            0..=49 => {
+                let lasts = self.random.between(50_000, 900_000);
+                self.foul_until[link] = self.now + lasts;
+            }
+            50..=64 => self.stall(primary),
+            65..=79 => self.reset(link),
+            80..=89 => self.isolate(primary),
+            _ => {
+                let proxy = self.links[link].proxy;
+                let lasts = self.random.between(50_000, 400_000);
+                self.checker.history.add_event(self.now, Actor::Proxy(proxy), "is cut off, us:", lasts);
+                for index in 0..self.links.len() {
+                    if self.links[index].proxy == proxy && self.random.percent(70) {
+                        self.foul_until[index] = self.now + lasts;
+                        self.stop(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// No new trouble begins; what is late still arrives late.
+    pub(super) fn heal(&mut self) {
+        self.stormy = false;
+        self.foul_until.iter_mut().for_each(|until| *until = 0);
+    }
+
+    fn stall(&mut self, primary: usize) {
+        let lasts = self.random.between(20_000, 500_000);
+        self.checker.history.add_event(self.now, Actor::Primary(primary), "stalls, us:", lasts);
+        let until = &mut self.health[primary].stalled_until;
+        *until = (*until).max(self.now + lasts);
+        let until = *until;
+        self.schedule(until, Event::Wake { primary });
+    }
+
+    fn reset(&mut self, link: usize) {
+        if let Some(connection) = self.links[link].connection() {
+            self.connections[connection].severed = self.random.percent(50);
+            self.lose(link);
+        }
+    }
+
+    /// Nobody can reach the primary for a while; it forgets nothing.
+    fn isolate(&mut self, primary: usize) {
+        let lasts = self.random.between(50_000, 400_000);
+        self.checker.history.add_event(self.now, Actor::Primary(primary), "is isolated, us:", lasts);
+        self.health[primary].unreachable_until = self.now + lasts;
+        for link in 0..self.links.len() {
+            if self.links[link].primary == primary {
+                self.foul_until[link] = self.now + lasts;
+                if self.random.percent(50) { self.reset(link) } else { self.stop(link) }
+            }
+        }
+    }
+
+    fn stop(&mut self, link: usize) {
+        if let Some(connection) = self.links[link].connection() {
+            let until = self.foul_until[link];
+            self.connections[connection].stopped_until = [until; 2];
+        }
+    }
+}
