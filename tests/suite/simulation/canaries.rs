@@ -111,5 +111,5 @@ fn bytes_of_the_connection_before_the_last_leave_a_ghost() {
 
 #[test]
 fn one_server_that_votes_twice_says_of_a_held_lock_that_it_is_not() {
-    must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Progress], 100);
+    must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Exclusion, Claim::Progress], 100);
 }

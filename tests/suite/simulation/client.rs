@@ -104,6 +104,8 @@ pub(super) struct Surroundings {
     pub(super) quorum: usize,
     pub(super) drift: Drift,
     pub(super) canary: Option<Canary>,
+    /// How many commands in a hundred their clients do not wait for patiently.
+    pub(super) impatience: u64,
 }
 
 pub(super) struct Client {
@@ -150,10 +152,11 @@ impl Client {
         let ttl_ms = self.ttl();
         let proxy = self.random.below(self.around.proxies.len());
         let mut first = self.ask(key, proxy, ttl_ms, 0);
-        if self.random.percent(60) {
+        if !self.random.percent(self.around.impatience) {
             return reply(first.task.await);
         }
-        let patience = Duration::from_micros(self.random.between(500, 60_000));
+        let longest = self.random.pick(&[8_000, 60_000]);
+        let patience = Duration::from_micros(self.random.between(500, longest));
         if let Ok(result) = tokio::time::timeout(patience, &mut first.task).await {
             return reply(result);
         }

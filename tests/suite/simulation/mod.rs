@@ -105,6 +105,7 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
         quorum: plan.total / 2 + 1,
         drift: plan.drift(),
         canary: plan.canary,
+        impatience: plan.impatience,
     });
     let driver = tokio::spawn(network::drive(Arc::clone(&world)));
     for storm in 0..2 {

@@ -102,6 +102,8 @@ pub(super) struct State {
     pub(super) health: Vec<Health>,
     /// Per link, until when its network is in foul weather.
     pub(super) foul_until: Vec<Micros>,
+    /// Per link, until when its messages take longer, and by how much.
+    pub(super) slow: Vec<Option<(Micros, Micros)>>,
     /// The usual travel time of each link, in microseconds.
     distance: Vec<u64>,
     events: BTreeMap<(Micros, u64), Event>,
@@ -118,6 +120,7 @@ impl State {
             now: 0,
             health: primaries.iter().map(|_| Health::default()).collect(),
             foul_until: vec![0; links.len()],
+            slow: vec![None; links.len()],
             distance,
             primaries,
             links,
@@ -166,6 +169,11 @@ impl State {
         let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
         if self.stormy && self.random.percent(1) {
             delay += self.random.between(10_000, 250_000);
+        }
+        if let Some((until, by)) = self.slow[link]
+            && until > self.now
+        {
+            delay += by;
         }
         let foul_until = self.foul_until[link];
         let stops = foul_until > self.now && self.random.percent(30);
@@ -324,11 +332,10 @@ impl World {
     }
 }
 
-/// Lets things happen when their time has come. Tokio's timers know whole milliseconds; the rest of the way to an event
-/// the clock is moved by hand.
+/// Lets things happen when their time has come, to the microsecond: tokio's timers know whole milliseconds, so the last
+/// bit of the way to an event the clock is moved by hand.
 pub(super) async fn drive(world: Arc<World>) {
     loop {
-        let now = world.now();
         let next = world.with(|state| {
             state.run_due();
             let next = state.events.first_key_value().map_or(Micros::MAX, |(key, _)| key.0);
@@ -337,13 +344,14 @@ pub(super) async fn drive(world: Arc<World>) {
         });
         // Whoever was woken acts before time goes on.
         tokio::task::yield_now().await;
-        let whole = next - next % 1_000;
+        let wait_us = next.saturating_sub(world.now());
         if next == Micros::MAX {
             world.bell.notified().await;
-        } else if whole > now {
-            let _ = tokio::time::timeout(Duration::from_micros(whole - now), world.bell.notified()).await;
-        } else if next > world.now() {
-            tokio::time::advance(Duration::from_micros(next - world.now())).await;
+        } else if wait_us >= 2_000 {
+            let most = Duration::from_millis(wait_us / 1_000 - 1);
+            let _ = tokio::time::timeout(most, world.bell.notified()).await;
+        } else if wait_us > 0 {
+            tokio::time::advance(Duration::from_micros(wait_us)).await;
         }
     }
 }

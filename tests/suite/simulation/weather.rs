@@ -1,4 +1,4 @@
-//! What goes wrong, and where: foul weather on the way to a primary, a primary that stalls, a connection that breaks, a
+//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls, a connection that breaks, a
 //! primary that nobody reaches, a proxy that is cut off from most of them.
 
 use super::history::Actor;
@@ -11,12 +11,13 @@ impl State {
         let link = self.random.below(self.links.len());
         let primary = self.links[link].primary;
         match self.random.between(0, 99) {
-            0..=49 => {
+            0..=39 => {
                 let lasts = self.random.between(50_000, 900_000);
                 self.foul_until[link] = self.now + lasts;
             }
-            50..=64 => self.stall(primary),
-            65..=79 => self.reset(link),
+            40..=54 => self.slow_down(self.links[link].proxy),
+            55..=66 => self.stall(primary),
+            67..=79 => self.reset(link),
             80..=89 => self.isolate(primary),
             _ => {
                 let proxy = self.links[link].proxy;
@@ -35,7 +36,19 @@ impl State {
     /// No new trouble begins; what is late still arrives late.
     pub(super) fn heal(&mut self) {
         self.stormy = false;
+        self.slow.iter_mut().for_each(|slow| *slow = None);
         self.foul_until.iter_mut().for_each(|until| *until = 0);
+    }
+
+    /// Longer than a primary is waited for, shorter than the silence after which a link is given up.
+    fn slow_down(&mut self, proxy: usize) {
+        let lasts = self.random.between(50_000, 500_000);
+        for link in 0..self.links.len() {
+            if self.links[link].proxy == proxy && self.random.percent(60) {
+                let by = self.random.between(5_000, 55_000);
+                self.slow[link] = Some((self.now + lasts, by));
+            }
+        }
     }
 
     fn stall(&mut self, primary: usize) {
