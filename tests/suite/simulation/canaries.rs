@@ -91,7 +91,7 @@ fn an_extension_that_shortens_lets_two_hold_one_lock() {
 
 #[test]
 fn signing_by_the_owners_name_overwrites_the_record_of_its_next_grant() {
-    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &[Claim::Exclusion], 1_000);
+    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &[Claim::Exclusion], 2_000);
 }
 
 #[test]

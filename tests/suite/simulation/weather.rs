@@ -1,5 +1,5 @@
-//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls, a connection that breaks, a
-//! primary that nobody reaches, a proxy that is cut off from most of them.
+//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls, a connection
+//! that breaks, a primary that nobody reaches, a proxy that is cut off from most of them.
 
 use super::history::Actor;
 use super::network::{Event, State};
@@ -19,17 +19,7 @@ impl State {
             55..=66 => self.stall(primary),
             67..=79 => self.reset(link),
             80..=89 => self.isolate(primary),
-            _ => {
-                let proxy = self.links[link].proxy;
-                let lasts = self.random.between(50_000, 400_000);
-                self.checker.history.add_event(self.now, Actor::Proxy(proxy), "is cut off, us:", lasts);
-                for index in 0..self.links.len() {
-                    if self.links[index].proxy == proxy && self.random.percent(70) {
-                        self.foul_until[index] = self.now + lasts;
-                        self.stop(index);
-                    }
-                }
-            }
+            _ => self.cut_off(self.links[link].proxy),
         }
     }
 
@@ -76,6 +66,18 @@ impl State {
             if self.links[link].primary == primary {
                 self.foul_until[link] = self.now + lasts;
                 if self.random.percent(50) { self.reset(link) } else { self.stop(link) }
+            }
+        }
+    }
+
+    /// A proxy reaches few primaries for a while.
+    fn cut_off(&mut self, proxy: usize) {
+        let lasts = self.random.between(50_000, 400_000);
+        self.checker.history.add_event(self.now, Actor::Proxy(proxy), "is cut off, us:", lasts);
+        for link in 0..self.links.len() {
+            if self.links[link].proxy == proxy && self.random.percent(70) {
+                self.foul_until[link] = self.now + lasts;
+                self.stop(link);
             }
         }
     }
