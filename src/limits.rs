@@ -57,11 +57,31 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections that the system keeps waiting for us to accept them.
 pub const ACCEPT_BACKLOG: i32 = 1_024;
+/// About how much of a client's replies is encoded for one write.
+pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
+/// Requests of one client that are taken on before others get their turn.
+pub const REQUESTS_PER_TURN: usize = 256;
+/// Clients for which there was no room that are told so at a time; more are closed without a word.
+pub const TURNED_AWAY: usize = 32;
+/// Descriptors for neither clients nor primaries: listeners, those turned away, standard streams, the runtime's own.
+pub const RESERVED_DESCRIPTORS: u64 = 96;
 
 /// Longest `key_prefix`, in bytes.
 pub const KEY_PREFIX_BYTES: usize = 256;
 /// Most addresses to listen on.
 pub const LISTENERS: usize = 16;
+/// Where the proxy listens when nobody says otherwise: this machine only, since there is no password either.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:6379";
+/// What is logged when nobody says otherwise.
+pub const LOG_LEVEL_DEFAULT: &str = "info";
+/// Largest configuration or password file that is read, in bytes.
+pub const CONFIG_FILE_BYTES: usize = 1024 * 1024;
+/// Log lines that wait for a slow stderr, in bytes; what comes on top is dropped and counted.
+pub const LOG_BUFFER_BYTES: usize = 1024 * 1024;
+/// How long the end of the process waits for a slow stderr to take the last log lines.
+pub const LOG_FLUSH: Duration = Duration::from_secs(1);
+/// How long `redlock-proxy ping` waits for its answer.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 // Ranges of what configuration may set; the defaults stand beside them. Milliseconds, bytes or counts, as the key says.
 
@@ -135,6 +155,7 @@ const _: () = {
     assert!(PRIMARIES <= 16);
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
+    assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);
     assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
     assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
 };

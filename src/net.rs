@@ -15,8 +15,10 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use bytes::BytesMut;
+use futures_util::FutureExt;
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
-use tokio::io::{Interest, Ready};
+use tokio::io::{AsyncReadExt, Interest, Ready};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::{Address, Tcp};
@@ -66,19 +68,14 @@ impl Socket {
         on_stream!(self, stream => stream.ready(interest).await)
     }
 
-    /// Waits until there is something to read, the stream's end included.
-    pub async fn readable(&self) -> io::Result<()> {
-        on_stream!(self, stream => stream.readable().await)
-    }
-
-    /// Waits until something can be written.
-    pub async fn writable(&self) -> io::Result<()> {
-        on_stream!(self, stream => stream.writable().await)
-    }
-
-    /// Appends what has come, as far as `buffer` has room without growing; 0 at the stream's end.
-    pub fn try_read(&self, buffer: &mut impl bytes::BufMut) -> io::Result<usize> {
-        on_stream!(self, stream => stream.try_read_buf(buffer))
+    /// Appends what has come to `buffer`, as far as it has room, and makes some where there is none; 0 at the stream's
+    /// end.
+    ///
+    /// By way of tokio's polling read, which knows that a read that fills less than the room has emptied the socket: the
+    /// next wait then needs no second system call to find that out.
+    pub fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let read = on_stream!(self, stream => stream.read_buf(buffer).now_or_never());
+        read.unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
     }
 
     /// Writes as much as the system takes.
@@ -89,6 +86,21 @@ impl Socket {
     /// Tells the peer that nothing more comes. What was written before still arrives.
     pub fn shutdown_write(&self) -> io::Result<()> {
         on_stream!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write))
+    }
+
+    /// Ends the connection in both directions, at once: everybody who waits on it is told.
+    pub fn shutdown(&self) -> io::Result<()> {
+        on_stream!(self, stream => SockRef::from(stream).shutdown(Shutdown::Both))
+    }
+
+    /// The address that the client connected to, as CLIENT LIST names it.
+    pub fn local_address(&self) -> io::Result<Peer> {
+        match self {
+            Self::Tcp(stream) => Ok(Peer::Tcp(stream.local_addr()?)),
+            Self::Unix(stream) => {
+                Ok(Peer::Unix(stream.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default()))
+            }
+        }
     }
 
     /// What has gone wrong with the connection since the last call, for instance that the peer has reset it. A reading
@@ -214,15 +226,12 @@ fn is_deserted(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     // A Unix connect does not wait for the network: it is refused, or in the listener's queue, or the queue is full.
     is_socket
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        && std::os::unix::net::UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use bytes::BytesMut;
 
     use super::*;
 
@@ -261,10 +270,10 @@ mod tests {
     #[tokio::test]
     async fn a_reset_behind_the_streams_end_shows_as_an_error() {
         let listener = Listener::bind(&anywhere()).await.expect("a free port");
-        let (socket, client) = connected(&listener).await;
+        let (mut socket, client) = connected(&listener).await;
         drop(client);
-        socket.readable().await.expect("the stream's end");
-        assert_eq!(socket.try_read(&mut BytesMut::with_capacity(8)).expect("the stream's end"), 0);
+        socket.ready(Interest::READABLE).await.expect("the stream's end");
+        assert_eq!(socket.try_read(&mut BytesMut::new()).expect("the stream's end"), 0);
         assert!(socket.take_error().expect("a living socket").is_none());
 
         socket.try_write(b"to nobody").expect("the system does not know yet");

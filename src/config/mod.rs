@@ -1,113 +1,118 @@
 //! What the program runs on: every value checked, every duration a `Duration`.
+//!
+//! Four steps, each in its file. `keys` is the table of all keys. `settings` collects what was given by flag,
+//! environment and file (`raw` reads YAML), the stronger before the weaker. `read` and `servers` make a value of each. Here they are
+//! put together, and what must fit together is checked. A `Config` that exists is valid, and nothing else in the
+//! program asks where a value came from; `check` does, and gets it from [`Effective`].
 
-use std::fmt;
-use std::path::PathBuf;
+mod address;
+mod error;
+mod keys;
+mod nearest;
+mod raw;
+mod read;
+mod servers;
+mod settings;
+mod show;
+mod substitute;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::lock::{Drift, Quorum, Ttl};
+pub use crate::telemetry::Format as LogFormat;
+pub use address::{Address, AddressError, Endpoint, Secret};
+pub use error::{Finding, Place, Problems, Warning};
+pub use keys::{KEYS, Key, Kind, VARIABLE_PREFIX};
+pub use settings::{Flag, Sources};
 
-/// Where a server listens, without credentials.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// `host:port`; an IPv6 host stands without its brackets.
-    Tcp { host: String, port: u16 },
-    /// `unix:/path`
-    Unix(PathBuf),
-}
+use read::Values;
+use settings::Settings;
+use show::Shown;
 
-impl fmt::Display for Address {
-    /// As errors and logs name it: `10.0.0.2:6379`, `[::1]:6379`, `unix:/run/dragonfly.sock`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// A password; its `Debug` and `Display` show `<redacted>`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The password itself, for the one who must send or compare it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<redacted>")
-    }
-}
-
-/// A server to connect to: address, credentials, database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    pub address: Address,
-    pub user: Option<String>,
-    pub password: Option<Secret>,
-    pub database: u32,
-}
-
-/// The effective configuration. Field docs name the key; CONFIG keys, defaults and ranges: `limits.rs`.
+/// The effective configuration. The fields' keys, units and ranges are explained in [`KEYS`].
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `listen`: at least one.
     pub listen: Vec<Address>,
+    /// `primaries`: one to nine, no address twice.
     pub primaries: Vec<Endpoint>,
+    /// `quorum`: of as many as there are primaries.
     pub quorum: Quorum,
+    /// `key_prefix`
     pub key_prefix: Bytes,
+    /// `max_ttl_ms`
     pub max_ttl: Ttl,
+    /// `attempts`: at least 1.
     pub attempts: u32,
+    /// `retry_delay_ms`
     pub retry_delay: Duration,
+    /// `clock_drift_factor`
     pub drift: Drift,
+    /// `node_timeout_ms`
     pub node_timeout: Duration,
+    /// `silence_timeout_ms`: more than the node timeout.
     pub silence_timeout: Duration,
+    /// `connect_timeout_ms`
     pub connect_timeout: Duration,
+    /// `probe_interval_ms`
     pub probe_interval: Duration,
+    /// `links_per_primary`: at least 1.
     pub links_per_primary: usize,
+    /// `shutdown_grace_ms`
     pub shutdown_grace: Duration,
-    /// 0: as many as there are cores.
+    /// `worker_threads`; 0: as many as there are cores.
     pub worker_threads: usize,
+    /// `auth.password`, or what `auth.password_file` holds; never empty.
     pub password: Option<Secret>,
+    /// `tcp.*`
     pub tcp: Tcp,
+    /// `limits.*`
     pub limits: Limits,
+    /// `log.*`
     pub log: Log,
 }
 
 /// `tcp.*`: how a connection whose peer vanished is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tcp {
+    /// `tcp.keepalive_idle_ms`
     pub keepalive_idle: Duration,
+    /// `tcp.keepalive_interval_ms`
     pub keepalive_interval: Duration,
+    /// `tcp.keepalive_probes`
     pub keepalive_probes: u32,
-    /// `None` leaves the system's own.
+    /// `tcp.user_timeout_ms`; `None` leaves the system's own.
     pub user_timeout: Option<Duration>,
 }
 
-/// `limits.*`
+/// `limits.*`; the fields are named as their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Clients at a time.
     pub connections: usize,
+    /// Bytes of a request.
     pub request_bytes: usize,
+    /// Arguments of a request, the command's name included.
     pub request_elements: usize,
+    /// Bytes of a lock's name.
     pub key_bytes: usize,
+    /// Lock commands of one client that are under way.
     pub pipeline_depth: usize,
+    /// Bytes buffered per client and direction.
     pub buffer_bytes: usize,
+    /// Bytes of replies that a client leaves unread; at least `buffer_bytes`.
     pub output_buffer_bytes: usize,
     /// `None` is off.
     pub idle_timeout: Option<Duration>,
+    /// Arguments of a request before AUTH.
     pub unauthenticated_elements: usize,
+    /// Bytes of one argument before AUTH.
     pub unauthenticated_bulk_bytes: usize,
+    /// Levels of aggregates within a primary's reply.
     pub reply_nesting: usize,
+    /// Operations queued for or unanswered by one primary.
     pub operations_per_primary: usize,
 }
 
@@ -116,12 +121,190 @@ pub struct Limits {
 pub struct Log {
     /// A tracing filter: `info`, `redlock_proxy=debug,warn`.
     pub level: String,
+    /// How a line is written.
     pub format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
+impl Config {
+    /// The configuration that the sources add up to, and what should be told about it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, not only the first.
+    pub fn load(sources: &Sources) -> Result<(Self, Vec<Warning>), Problems> {
+        Effective::load(sources).map(|effective| (effective.config, effective.warnings))
+    }
 }
+
+/// A configuration that still knows where each of its values came from.
+#[derive(Debug)]
+pub struct Effective {
+    /// What the program runs on.
+    pub config: Config,
+    /// What should be told about it.
+    pub warnings: Vec<Warning>,
+    shown: Vec<(&'static Key, Shown, Place)>,
+}
+
+impl Effective {
+    /// See [`Config::load`].
+    pub fn load(sources: &Sources) -> Result<Self, Problems> {
+        let (settings, findings) = Settings::read(sources);
+        let mut values = Values::new(settings, findings);
+        let config = config(&mut values);
+        let Values { problems, warnings, shown, .. } = values;
+        match (Problems::new(problems), config) {
+            (None, Some(config)) => Ok(Self { config, warnings, shown }),
+            (Some(problems), _) => Err(problems),
+            (None, None) => unreachable!("a configuration fails only with a finding"),
+        }
+    }
+
+    /// Every key with its value and where that came from, as YAML that loads again; passwords are left out.
+    pub fn to_yaml(&self) -> String {
+        show::document(KEYS, &self.shown)
+    }
+}
+
+/// Puts the values together. `None` only when something has been found wrong.
+fn config(values: &mut Values) -> Option<Config> {
+    let listen = values.listen(&keys::LISTEN);
+    let before = values.problems.len();
+    let primaries = values.primaries(&keys::PRIMARIES);
+    // A quorum of primaries that are not all there cannot be judged.
+    let total = if values.problems.len() == before { primaries.len() } else { 0 };
+    let quorum = quorum(values, total);
+    let password = values.password(&keys::AUTH_PASSWORD, &keys::AUTH_PASSWORD_FILE);
+    if password.is_none() && listen.iter().any(|address| !address.is_local()) {
+        values.warn(&keys::LISTEN, "other machines may connect, and there is no auth.password");
+    }
+    let config = Config {
+        listen,
+        primaries,
+        quorum: quorum.or_else(|| Quorum::majority(1))?,
+        key_prefix: Bytes::from(values.text(&keys::KEY_PREFIX)),
+        max_ttl: Ttl::from_millis(values.integer(&keys::MAX_TTL_MS))?,
+        attempts: count(values, &keys::ATTEMPTS),
+        retry_delay: duration(values, &keys::RETRY_DELAY_MS),
+        drift: Drift::from_parts_per_million(values.share(&keys::CLOCK_DRIFT_FACTOR)),
+        node_timeout: duration(values, &keys::NODE_TIMEOUT_MS),
+        silence_timeout: duration(values, &keys::SILENCE_TIMEOUT_MS),
+        connect_timeout: duration(values, &keys::CONNECT_TIMEOUT_MS),
+        probe_interval: duration(values, &keys::PROBE_INTERVAL_MS),
+        links_per_primary: size(values, &keys::LINKS_PER_PRIMARY),
+        shutdown_grace: duration(values, &keys::SHUTDOWN_GRACE_MS),
+        worker_threads: size(values, &keys::WORKER_THREADS),
+        password,
+        tcp: Tcp {
+            keepalive_idle: duration(values, &keys::TCP_KEEPALIVE_IDLE_MS),
+            keepalive_interval: duration(values, &keys::TCP_KEEPALIVE_INTERVAL_MS),
+            keepalive_probes: count(values, &keys::TCP_KEEPALIVE_PROBES),
+            user_timeout: duration_or_none(values, &keys::TCP_USER_TIMEOUT_MS),
+        },
+        limits: limits(values),
+        log: Log {
+            level: values.filter(&keys::LOG_LEVEL),
+            format: if values.choice(&keys::LOG_FORMAT) == 0 { LogFormat::Text } else { LogFormat::Json },
+        },
+    };
+    check_pairs(values, &config);
+    Some(config)
+}
+
+fn limits(values: &mut Values) -> Limits {
+    Limits {
+        connections: size(values, &keys::LIMITS_CONNECTIONS),
+        request_bytes: size(values, &keys::LIMITS_REQUEST_BYTES),
+        request_elements: size(values, &keys::LIMITS_REQUEST_ELEMENTS),
+        key_bytes: size(values, &keys::LIMITS_KEY_BYTES),
+        pipeline_depth: size(values, &keys::LIMITS_PIPELINE_DEPTH),
+        buffer_bytes: size(values, &keys::LIMITS_BUFFER_BYTES),
+        output_buffer_bytes: size(values, &keys::LIMITS_OUTPUT_BUFFER_BYTES),
+        idle_timeout: duration_or_none(values, &keys::LIMITS_IDLE_TIMEOUT_MS),
+        unauthenticated_elements: size(values, &keys::LIMITS_UNAUTHENTICATED_ELEMENTS),
+        unauthenticated_bulk_bytes: size(values, &keys::LIMITS_UNAUTHENTICATED_BULK_BYTES),
+        reply_nesting: size(values, &keys::LIMITS_REPLY_NESTING),
+        operations_per_primary: size(values, &keys::LIMITS_OPERATIONS_PER_PRIMARY),
+    }
+}
+
+/// The quorum of `total` primaries; `None` where it is wrong and told of, or there are none.
+fn quorum(values: &mut Values, total: usize) -> Option<Quorum> {
+    let asked = values.quorum(&keys::QUORUM);
+    let majority = Quorum::majority(total)?;
+    let needed = asked.map_or(Ok(majority.needed()), usize::try_from);
+    let Some(quorum) = needed.ok().and_then(|needed| Quorum::new(needed, total)) else {
+        let asked = asked.unwrap_or_default();
+        let right = format!("the majority, {}, to {total}", majority.needed());
+        values.wrong(&keys::QUORUM, format!("{asked} of {total} primaries is no quorum; right is: {right}"));
+        return None;
+    };
+    values.show(&keys::QUORUM, quorum.needed().to_string());
+    if total == 1 {
+        values
+            .warn(&keys::PRIMARIES, "one primary is no redundancy: when it is down, no lock can be taken; name three");
+    } else if total.is_multiple_of(2) {
+        let text = format!("{total} primaries survive the loss of no more than {} do; name an odd number", total - 1);
+        values.warn(&keys::PRIMARIES, text);
+    }
+    Some(quorum)
+}
+
+/// What must fit together.
+fn check_pairs(values: &mut Values, config: &Config) {
+    if config.silence_timeout <= config.node_timeout {
+        wrong_pair(
+            values,
+            &keys::SILENCE_TIMEOUT_MS,
+            "must be more than",
+            &keys::NODE_TIMEOUT_MS,
+            (config.silence_timeout.as_millis(), config.node_timeout.as_millis()),
+        );
+    }
+    if config.limits.output_buffer_bytes < config.limits.buffer_bytes {
+        wrong_pair(
+            values,
+            &keys::LIMITS_OUTPUT_BUFFER_BYTES,
+            "must be at least",
+            &keys::LIMITS_BUFFER_BYTES,
+            (config.limits.output_buffer_bytes, config.limits.buffer_bytes),
+        );
+    }
+}
+
+/// Tells at `larger`'s place, or, when that has its default, at `smaller`'s, that the two do not fit.
+fn wrong_pair<N: std::fmt::Display>(
+    values: &mut Values,
+    larger: &Key,
+    rule: &str,
+    smaller: &Key,
+    (large, small): (N, N),
+) {
+    let (larger_path, smaller_path) = (larger.path, smaller.path);
+    if values.is_given(larger) {
+        values.wrong(larger, format!("is {large}; it {rule} {smaller_path}, which is {small}"));
+    } else {
+        values.wrong(smaller, format!("is {small}; {larger_path}, which is {large}, {rule} it"));
+    }
+}
+
+fn duration(values: &mut Values, key: &'static Key) -> Duration {
+    Duration::from_millis(values.integer(key))
+}
+
+/// 0 is none.
+fn duration_or_none(values: &mut Values, key: &'static Key) -> Option<Duration> {
+    Some(duration(values, key)).filter(|duration| !duration.is_zero())
+}
+
+/// Every range ends far below what a `usize` holds on any machine with 32 bits or more.
+fn size(values: &mut Values, key: &'static Key) -> usize {
+    usize::try_from(values.integer(key)).unwrap_or(usize::MAX)
+}
+
+fn count(values: &mut Values, key: &'static Key) -> u32 {
+    u32::try_from(values.integer(key)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

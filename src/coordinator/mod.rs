@@ -95,7 +95,7 @@ impl Coordinator {
     pub async fn acquire(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
         let mut backoff = Backoff::new(self.rules.retry_delay);
         for remaining in (0..self.rules.attempts).rev() {
-            let attempt = self.start_attempt(&request);
+            let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts);
             match self.drive(&attempt, &caller).await {
                 AcquireVerdict::Granted => {
                     self.counters.rlock_granted.increment();
@@ -188,12 +188,12 @@ impl Coordinator {
         }
     }
 
-    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest) -> Attempt {
+    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
         let &AcquireRequest { ref resource, ttl, ref owner } = request;
         let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
         let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
         let (coordinator, resource) = (Arc::clone(self), resource.clone());
-        let attempt = Attempt { coordinator, resource, token, round, kept: false };
+        let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let ticket = attempt.round.acquire_ticket(id);

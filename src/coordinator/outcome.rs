@@ -42,6 +42,8 @@ pub(super) struct Attempt {
     pub(super) token: Token,
     pub(super) round: Arc<AcquireRound>,
     pub(super) kept: bool,
+    /// No attempt for the same command was made before it.
+    pub(super) first: bool,
 }
 
 impl Drop for Attempt {
@@ -71,6 +73,11 @@ impl Grant {
         self.0.round.term.started
     }
 
+    /// Whether the first attempt won it: nothing but the primaries' answers was waited for.
+    pub fn is_first_attempt(&self) -> bool {
+        self.0.first
+    }
+
     /// The client has it: from here on it lives until it is released or expires.
     pub fn hand_over(mut self) {
         self.0.kept = true;
@@ -78,6 +85,7 @@ impl Grant {
 
     /// Nothing was left of it when its reply was to be written: withdraws it and tells the client why.
     pub fn too_late(self) -> NoQuorum {
+        self.0.coordinator.counters.rlock_too_late.increment();
         self.0.coordinator.explain(self.0.round.report(), true)
     }
 }

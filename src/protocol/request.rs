@@ -175,7 +175,7 @@ impl RequestDecoder {
         }
     }
 
-    /// Whether no request has begun that is not yet whole, as far as the buffer has been decoded.
+    /// Whether no request has begun: what a decode left unfinished counts, bytes not yet decoded do not.
     pub fn is_between_requests(&self) -> bool {
         matches!(self.state, State::Start)
     }

@@ -159,6 +159,28 @@ fn limits_hold_for_the_headers_read_under_them() {
 }
 
 #[test]
+fn each_request_has_the_whole_limit_to_itself() {
+    let limits = RequestLimits { bulk_bytes: 8, request_bytes: 10, ..LIMITS };
+    let mut full = BytesMut::new();
+    encode_request(&[b"12345678", b"12"], &mut full);
+    let input = [&full[..], b"12345678 12\r\n*0\r\n", &full].concat();
+    assert_eq!(decode(&input, &limits).0.len(), 3);
+    let mut over = BytesMut::new();
+    encode_request(&[b"12345678", b"123"], &mut over);
+    assert_eq!(decode(&over, &limits), (vec![], Some(ProtocolError::BulkLength)));
+    assert_eq!(decode(b"12345678 123\n", &limits), (vec![], Some(ProtocolError::BulkLength)));
+}
+
+#[test]
+fn the_protocol_has_limits_of_its_own() {
+    let limits = RequestLimits { elements: usize::MAX, bulk_bytes: usize::MAX, request_bytes: usize::MAX, ..LIMITS };
+    assert_eq!(decode(b"*2147483647\r\n", &limits), (vec![], None));
+    assert_eq!(decode(b"*2147483648\r\n", &limits), (vec![], Some(ProtocolError::MultibulkLength)));
+    assert_eq!(decode(b"*1\r\n$536870912\r\n", &limits), (vec![], None));
+    assert_eq!(decode(b"*1\r\n$536870913\r\n", &limits), (vec![], Some(ProtocolError::BulkLength)));
+}
+
+#[test]
 fn an_announcement_reserves_only_a_small_step() {
     let limits = RequestLimits { elements: 1 << 20, bulk_bytes: 1 << 29, request_bytes: 1 << 29, ..LIMITS };
     for announcement in ["*1\r\n$536870912\r\n", "*1048576\r\n$1\r\n", "*1048576\r\n"] {

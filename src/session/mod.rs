@@ -1,1 +1,436 @@
-//! To come.
+//! One client's connection, from its first byte to the end of the last thing it began.
+//!
+//! A session is one task. Each turn of its loop takes what has come, begins what may begin, collects what has ended and
+//! writes what may leave, in one write; then it waits until any of these can go on. What it decides, it decides in pure
+//! pieces: the decoder says where a request ends, the router who answers it, [`lanes`] what may start, [`reply_queue`]
+//! what leaves and when. The lock commands of a pipeline are futures of this one task, side by side.
+//!
+//! Two promises shape the rest. A lock command that has begun is never dropped half-way: the task stays until it has
+//! ended, with or without a client. And a lock that was granted is somebody's or nobody's: its [`Grant`] is handed over
+//! when the bytes of its reply have left, and withdraws itself on every other way out.
+//!
+//! Memory is bounded by not reading: a client that has too much in flight, or that does not read its replies, is not
+//! read from until that has changed.
+
+mod closing;
+mod lanes;
+mod lock_reply;
+mod reply_queue;
+mod service;
+
+use std::future::pending;
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::Interest;
+use tokio::time::{Instant, Sleep};
+use tracing::Instrument;
+
+pub(crate) use closing::discard;
+pub use service::{Facts, Service};
+
+use self::closing::Unconfirmed;
+use self::lanes::Lanes;
+use self::lock_reply::{Finished, Launch, LockReply};
+use self::reply_queue::ReplyQueue;
+use crate::command::LockCommand;
+use crate::coordinator::Caller;
+use crate::counters::ErrorKind as ErrorCounter;
+use crate::limits::{READ_AHEAD_BYTES, REQUESTS_PER_TURN};
+use crate::local::{self, Connection};
+use crate::lock::Moment;
+use crate::net::{Peer, Socket};
+use crate::protocol::{ProtocolError, Reply, Request, RequestDecoder, RequestLimits};
+use crate::router::{self, Route, SessionMode};
+
+#[cfg(doc)]
+use crate::coordinator::Grant;
+
+/// Serves a client that has just connected, until its connection and everything it began have ended.
+pub async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
+    let session = Session::new(service, socket, &peer);
+    let span = tracing::info_span!("client", id = session.connection.client().id(), %peer);
+    async move {
+        tracing::debug!("connected");
+        session.run().await;
+        tracing::debug!("closed");
+    }
+    .instrument(span)
+    .await;
+}
+
+/// How far a connection's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Requests are read and run.
+    Open,
+    /// The client's stream has ended: what it sent before is run and answered.
+    Ended,
+    /// Nothing more is run; what is owed is finished and written.
+    Stopped,
+    /// Nothing can be written any more; what has begun is finished.
+    Broken,
+}
+
+struct Session {
+    service: Arc<Service>,
+    socket: Socket,
+    connection: Connection,
+    stage: Stage,
+    decoder: RequestDecoder,
+    input: BytesMut,
+    /// The decoder has looked at all of `input` and needs more.
+    starved: bool,
+    replies: ReplyQueue<LockReply>,
+    lanes: Lanes<Launch>,
+    /// Lock commands that may begin.
+    startable: Vec<Launch>,
+    /// Lock commands that were read and have not ended.
+    in_flight: usize,
+    caller: Arc<Caller>,
+    /// Grants whose replies were written to a client whose stream had ended.
+    unconfirmed: Unconfirmed,
+    /// When the connection was last of any use; kept up to date only where idle ones are closed.
+    active_at: Instant,
+}
+
+impl Session {
+    fn new(service: Arc<Service>, socket: Socket, peer: &Peer) -> Self {
+        // Both fail only on a connection that is gone already, which its first read tells as well.
+        if let Err(error) = socket.configure(&service.tcp) {
+            tracing::debug!(%peer, %error, "cannot set the options of the connection");
+        }
+        let local_address = socket.local_address().map(|address| address.to_string()).unwrap_or_default();
+        let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
+        Self {
+            connection: Connection::new(registration, service.asks_for_password()),
+            service,
+            socket,
+            stage: Stage::Open,
+            decoder: RequestDecoder::default(),
+            input: BytesMut::new(),
+            starved: true,
+            replies: ReplyQueue::default(),
+            lanes: Lanes::default(),
+            startable: Vec::new(),
+            in_flight: 0,
+            caller: Arc::default(),
+            unconfirmed: Unconfirmed::default(),
+            active_at: Instant::now(),
+        }
+    }
+
+    async fn run(mut self) {
+        let mut running = FuturesUnordered::new();
+        let mut drain_begun = pin!(self.service.drain.begun());
+        let mut idle = self.service.limits.idle_timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+        let mut draining = false;
+        loop {
+            self.read();
+            self.take_requests();
+            let before = self.in_flight;
+            loop {
+                // In the order given: futures that were pushed are polled first in, first out.
+                for launch in self.startable.drain(..) {
+                    running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                }
+                let Some(Some(finished)) = running.next().now_or_never() else { break };
+                self.finish(finished);
+            }
+            if self.in_flight < before {
+                // Answered within the turn that read them: whether their client is still there was not asked since.
+                self.read();
+            }
+            self.write();
+            if draining && self.is_idle() {
+                self.stage = Stage::Stopped;
+            }
+            if self.is_over() {
+                break;
+            }
+            if !self.starved && self.may_take() {
+                // Its turn is over, but not its requests.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let interest = self.interest();
+            tokio::select! {
+                biased;
+                finished = next(&mut running) => self.finish(finished),
+                () = ready(&self.socket, interest) => {}
+                () = &mut drain_begun, if !draining => draining = true,
+                () = expired(&mut idle) => self.look_whether_idle(&mut idle),
+            }
+        }
+        self.close().await;
+    }
+
+    /// Takes what has come from the socket, if there is use for it.
+    fn read(&mut self) {
+        if !self.wants_bytes() {
+            return;
+        }
+        self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes));
+        match self.socket.try_read(&mut self.input) {
+            Ok(0) => {
+                self.caller.leave();
+                self.stage = Stage::Ended;
+            }
+            Ok(_) => {
+                self.starved = false;
+                self.touch();
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => {
+                self.lose(&error);
+            }
+        }
+    }
+
+    /// Runs the requests that have come whole, up to one turn's share.
+    fn take_requests(&mut self) {
+        if self.starved {
+            return;
+        }
+        let now = self.service.clock.now();
+        for _ in 0..REQUESTS_PER_TURN {
+            if !self.may_take() {
+                return;
+            }
+            let limits = self.request_limits();
+            match self.decoder.decode(&mut self.input, &limits) {
+                Ok(Some(request)) => self.take(request, now),
+                Ok(None) => {
+                    self.starved = true;
+                    return;
+                }
+                Err(error) => return self.refuse_input(&error),
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request, now: Moment) {
+        self.connection.client().touch(now);
+        match router::route(request, self.connection.mode(), &self.service.command_limits) {
+            Route::Lock(LockCommand::Rlock(_)) if self.service.drain.has_begun() => {
+                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
+            }
+            Route::Lock(command) => self.enter(command, now),
+            Route::Local(request) => {
+                let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
+                self.reply(&answer.reply);
+                if answer.close {
+                    self.stage = Stage::Stopped;
+                }
+            }
+            Route::Refuse(error) => {
+                self.service.counters.count_error(error.kind());
+                self.reply(&error.into());
+            }
+            Route::Close => {
+                tracing::debug!("not a client of ours: this is HTTP");
+                self.stage = Stage::Stopped;
+            }
+        }
+    }
+
+    /// Answers in the protocol that the connection speaks at this point of its requests.
+    fn reply(&mut self, reply: &Reply) {
+        self.replies.push(self.connection.version(), reply);
+    }
+
+    /// A lock command gets its place among the replies, and begins unless one on its key is under way.
+    fn enter(&mut self, command: LockCommand, now: Moment) {
+        self.in_flight += 1;
+        let reply = self.replies.reserve(self.connection.version());
+        let resource = command.resource().clone();
+        let launch = Launch { reply, command, read_at: Some(now) };
+        self.startable.extend(self.lanes.enter(&resource, launch));
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        self.in_flight -= 1;
+        self.touch();
+        while let Some(next) = self.lanes.leave(&finished.resource) {
+            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
+            if self.stage == Stage::Broken && matches!(next.command, LockCommand::Rlock(_)) {
+                self.in_flight -= 1;
+                continue;
+            }
+            self.startable.push(Launch { read_at: None, ..next });
+            break;
+        }
+        if self.stage == Stage::Broken {
+            self.service.forget(finished.settled.into_timed());
+        } else {
+            self.replies.settle(finished.reply, finished.settled);
+        }
+    }
+
+    /// Writes what may leave, until nothing is left or the socket takes no more.
+    fn write(&mut self) {
+        while self.stage != Stage::Broken && self.replies.is_ready() {
+            let now = self.service.clock.now();
+            let bytes = self.replies.fill(now);
+            let (length, written) = (bytes.len(), self.socket.try_write(bytes));
+            let count = match written {
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+                Err(error) => return self.lose(&error),
+            };
+            let Self { replies, service, unconfirmed, caller, .. } = self;
+            replies.wrote(count, |delivered| {
+                if let LockReply::Granted { grant, read_at } = delivered {
+                    service.note_latency(&grant, read_at);
+                    if caller.has_left() { unconfirmed.push(grant) } else { grant.hand_over() }
+                }
+            });
+            if count < length {
+                break;
+            }
+        }
+        let unread = self.replies.unwritten_bytes();
+        if unread > self.service.limits.output_buffer_bytes {
+            self.service.counters.clients_closed_output_limit.increment();
+            tracing::warn!(unread, "closing a client that does not read its replies: limits.output_buffer_bytes");
+            self.give_up();
+        }
+    }
+
+    /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
+    fn refuse_input(&mut self, error: &ProtocolError) {
+        tracing::debug!(%error, "closing a client that does not speak the protocol");
+        self.service.counters.count_error(ErrorCounter::Protocol);
+        self.reply(&Reply::Error(format!("ERR {error}").into()));
+        self.stage = Stage::Stopped;
+    }
+
+    /// The connection has failed.
+    fn lose(&mut self, error: &io::Error) {
+        tracing::debug!(%error, "the connection is lost");
+        self.unconfirmed.withdraw(&self.service);
+        self.give_up();
+    }
+
+    /// Nothing can be written any more, or shall be: grants that were not delivered are withdrawn.
+    fn give_up(&mut self) {
+        self.stage = Stage::Broken;
+        self.caller.leave();
+        self.service.forget(self.replies.abandon());
+        // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
+        let _ = self.socket.shutdown();
+    }
+
+    fn request_limits(&self) -> RequestLimits {
+        let limits = &self.service.limits;
+        let unauthenticated = self.connection.mode() == SessionMode::Unauthenticated;
+        let (elements, bulk_bytes) = if unauthenticated {
+            (limits.unauthenticated_elements, limits.unauthenticated_bulk_bytes)
+        } else {
+            (limits.request_elements, limits.request_bytes)
+        };
+        RequestLimits { elements, bulk_bytes, request_bytes: limits.request_bytes, unauthenticated }
+    }
+
+    /// Whether another request may be taken on: nothing is full.
+    fn may_take(&self) -> bool {
+        matches!(self.stage, Stage::Open | Stage::Ended)
+            && self.in_flight < self.service.limits.pipeline_depth
+            && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.stage == Stage::Open && self.starved && self.may_take()
+    }
+
+    /// What the socket is waited for; nothing when only lock commands can bring this session on.
+    fn interest(&self) -> Option<Interest> {
+        let wants_room = self.stage != Stage::Broken && self.replies.is_ready();
+        match (self.wants_bytes(), wants_room) {
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether the client and the proxy owe each other nothing, not even the rest of a request.
+    fn is_idle(&self) -> bool {
+        self.stage == Stage::Open
+            && self.starved
+            && self.input.is_empty()
+            && self.decoder.is_between_requests()
+            && self.in_flight == 0
+            && self.replies.is_empty()
+    }
+
+    /// Whether there is nothing left to run. What is left to write is written while closing.
+    fn is_over(&self) -> bool {
+        self.in_flight == 0
+            && match self.stage {
+                Stage::Open => false,
+                Stage::Ended => self.starved && self.replies.is_empty(),
+                Stage::Stopped | Stage::Broken => true,
+            }
+    }
+
+    fn touch(&mut self) {
+        if self.service.limits.idle_timeout.is_some() {
+            self.active_at = Instant::now();
+        }
+    }
+
+    /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
+    fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
+        let (Some(timer), Some(timeout)) = (timer, self.service.limits.idle_timeout) else { return };
+        if self.in_flight > 0 {
+            self.touch();
+        }
+        let due = self.active_at + timeout;
+        if due > Instant::now() {
+            timer.as_mut().reset(due);
+            return;
+        }
+        tracing::debug!("closing an idle client");
+        if self.replies.is_empty() {
+            self.stage = Stage::Stopped;
+        } else {
+            // It has not even read its replies.
+            self.give_up();
+        }
+    }
+}
+
+/// The next lock command that ends.
+async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
+    match running.next().await {
+        Some(output) => output,
+        None => pending().await,
+    }
+}
+
+/// Waits until the socket can go on. An error is not told here: it shows when the socket is used.
+async fn ready(socket: &Socket, interest: Option<Interest>) {
+    match interest {
+        Some(interest) => drop(socket.ready(interest).await),
+        None => pending().await,
+    }
+}
+
+async fn expired(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests_support;
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,3 +1,6 @@
-//! Every test that talks to servers or runs the simulation, in one binary: one link step, one set of shared servers.
+//! The tests that run the program itself or the simulation, a module per promise.
 
+mod cli;
+mod config;
+mod dev;
 mod simulation;

@@ -1,0 +1,92 @@
+//! One lock command of a session: its run over the primaries, and what becomes of its verdict.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::reply_queue::{ReplyId, Settled, Timed};
+use crate::command::{LockCommand, Rextend, Rlock, Runlock};
+use crate::coordinator::{
+    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released,
+};
+use crate::lock::{Moment, Resource};
+use crate::protocol::Reply;
+
+/// A lock command that was read and has not begun.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) reply: ReplyId,
+    pub(super) command: LockCommand,
+    /// When its request was read; `None` when it had to wait for one on the same key, since that is no measure of the
+    /// proxy's speed.
+    pub(super) read_at: Option<Moment>,
+}
+
+/// A lock command that has ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) reply: ReplyId,
+    pub(super) resource: Resource,
+    pub(super) settled: Settled<LockReply>,
+}
+
+/// A verdict whose reply tells a validity.
+#[derive(Debug)]
+pub(super) enum LockReply {
+    Granted { grant: Grant, read_at: Option<Moment> },
+    Extended(Extension),
+}
+
+impl Timed for LockReply {
+    fn reply(&self, now: Moment) -> Option<Reply> {
+        match self {
+            Self::Granted { grant, .. } => grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity)),
+            Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
+        }
+    }
+
+    fn too_late(self) -> Reply {
+        not_settled(match self {
+            Self::Granted { grant, .. } => grant.too_late(),
+            Self::Extended(extension) => extension.too_late(),
+        })
+    }
+}
+
+impl Launch {
+    /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
+    pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
+        let resource = self.command.resource().clone();
+        let settled = match self.command {
+            LockCommand::Rlock(Rlock { resource, ttl, owner }) => {
+                // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
+                let request = AcquireRequest { resource: resource.detached(), ttl, owner };
+                match coordinator.acquire(request, caller).await {
+                    Acquired::Granted(grant) => {
+                        Settled::Timed(LockReply::Granted { grant, read_at: self.read_at })
+                    }
+                    Acquired::Refused => Settled::Reply(Rlock::refused()),
+                    Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Runlock(Runlock { resource, token }) => {
+                match coordinator.release(resource.detached(), token.detached()).await {
+                    Released::Released => Settled::Reply(Runlock::released(true)),
+                    Released::NotHeld => Settled::Reply(Runlock::released(false)),
+                    Released::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Rextend(Rextend { resource, token, ttl }) => {
+                match coordinator.extend(resource, token, ttl).await {
+                    Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
+                    Extended::Lost => Settled::Reply(Rextend::lost()),
+                    Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+        };
+        Finished { reply: self.reply, resource, settled }
+    }
+}
+
+fn not_settled(reason: NoQuorum) -> Reply {
+    Reply::Error(Cow::Owned(reason.into_text()))
+}
