@@ -29,6 +29,8 @@ pub(super) enum Claim {
     ReleasedIsGone,
     /// A record was left behind that was withdrawn or released.
     Ghost,
+    /// A further attempt was begun for a client that had left.
+    LeftIsLeft,
     /// A command never ended.
     Hung,
     /// With all well again, a free lock could not be taken.

@@ -5,56 +5,21 @@
 //! others): that is the moment at which validity is read, and from which the client counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, Entropy, Extended, Released};
+use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, Extended, Released};
 use redlock_proxy::lock::{Drift, Owner, Token, Ttl, Validity};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::canaries::Canary;
 use super::checker::{Claim, RequestId};
+use super::entropy::{COMMAND, Command};
 use super::link::resource_of;
 use super::network::World;
 use super::primary::Micros;
 use super::random::Random;
-
-tokio::task_local! {
-    /// The command on whose behalf tokens are made.
-    static COMMAND: Command;
-}
-
-struct Command {
-    /// What the client asked for; a retry through another proxy is the same command.
-    number: u64,
-    /// Which of its tries this is.
-    attempt: u64,
-    drawn: AtomicU64,
-}
-
-/// Tokens that depend on nothing but the seed, the client, its command and the attempt.
-#[derive(Debug)]
-pub(super) struct SeededEntropy {
-    pub(super) seed: u64,
-    pub(super) canary: Option<Canary>,
-}
-
-impl Entropy for SeededEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        COMMAND.with(|command| {
-            let mut random = Random::new(self.seed ^ command.number, 1);
-            let is_token = bytes.len() > 8;
-            if !(is_token && self.canary == Some(Canary::TokenReused)) {
-                let drawn = command.drawn.fetch_add(1, Ordering::Relaxed);
-                random = Random::new(random.next(), (command.attempt << 32) + drawn);
-            }
-            for part in bytes.chunks_mut(8) {
-                part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]);
-            }
-        });
-    }
-}
 
 /// A lock in a client's hands.
 #[derive(Debug, Clone)]
@@ -198,7 +163,14 @@ impl Client {
         let (number, owned) = (self.number, self.owner.is_some());
         let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, number, owned, proxy));
         let reply_delay = self.reply_delay();
-        let command = Command { number: (self.number as u64) << 32 | self.commands, attempt, drawn: AtomicU64::new(0) };
+        let command = Command {
+            number: (self.number as u64) << 32 | self.commands,
+            attempt,
+            drawn: AtomicU64::new(0),
+            caller: Arc::clone(&caller),
+            world: Arc::clone(&around.world),
+            key,
+        };
         let acquiring = Arc::clone(&around.proxies[proxy]).acquire(request, Arc::clone(&caller));
         let guard = Guard::new(&around.world);
         let left = Arc::clone(&caller);

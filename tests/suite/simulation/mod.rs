@@ -18,6 +18,7 @@ mod ballot;
 mod canaries;
 mod checker;
 mod client;
+mod entropy;
 mod history;
 mod link;
 mod network;
@@ -38,7 +39,8 @@ use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
 
 use self::checker::{Claim, Violation};
-use self::client::{Client, LONGEST_TTL_MS, SeededEntropy, Surroundings};
+use self::client::{Client, LONGEST_TTL_MS, Surroundings};
+use self::entropy::SeededEntropy;
 use self::history::History;
 use self::link::Node;
 use self::network::{Event, State, World};
