@@ -1,5 +1,6 @@
-//! The tests that run the program itself, a module per promise.
+//! The tests that run the program itself or the simulation, a module per promise.
 
 mod cli;
 mod config;
 mod dev;
+mod simulation;
