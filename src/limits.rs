@@ -52,6 +52,8 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 /// How long a closing connection is still read from, so that the peer gets our last bytes rather than a reset.
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
+/// While the proxy drains, a client that says nothing is closed after this fraction of `shutdown_grace_ms`.
+pub const DRAIN_IDLE_FRACTION: u32 = 4;
 /// How long accepting rests after the system had no descriptor left.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 

@@ -23,12 +23,13 @@ use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::Interest;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::Instrument;
 
 pub(crate) use door::take_in;
@@ -95,7 +96,9 @@ struct Session {
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
-    /// When the connection was last of any use; kept up to date only where idle ones are closed.
+    /// How long the connection may be of no use before it is closed.
+    idle_limit: Option<Duration>,
+    /// When it was last of any; kept up to date only where there is a limit.
     active_at: Instant,
 }
 
@@ -109,6 +112,7 @@ impl Session {
         let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
+            idle_limit: service.limits.idle_timeout,
             service,
             socket,
             stage: Stage::Open,
@@ -128,7 +132,7 @@ impl Session {
     async fn run(mut self) {
         let mut running = FuturesUnordered::new();
         let mut drain_begun = pin!(self.service.drain.begun());
-        let mut idle = self.service.limits.idle_timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+        let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
         loop {
             self.read();
@@ -142,9 +146,6 @@ impl Session {
                 self.finish(finished);
             }
             self.write();
-            if draining && self.is_idle() {
-                self.stage = Stage::Stopped;
-            }
             if self.is_over() {
                 break;
             }
@@ -158,7 +159,14 @@ impl Session {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
                 () = ready(&self.socket, interest) => {}
-                () = &mut drain_begun, if !draining => draining = true,
+                () = &mut drain_begun, if !draining => {
+                    // A holder gets the chance to release; one that is silent is not waited for to the end.
+                    draining = true;
+                    let limit = self.idle_limit.map_or(self.service.drain_idle, |limit| limit.min(self.service.drain_idle));
+                    self.idle_limit = Some(limit);
+                    self.active_at = Instant::now();
+                    idle = Some(Box::pin(sleep(limit)));
+                }
                 () = expired(&mut idle) => self.look_whether_idle(&mut idle),
             }
         }
@@ -354,16 +362,6 @@ impl Session {
         }
     }
 
-    /// Whether the client and the proxy owe each other nothing, not even the rest of a request.
-    fn is_idle(&self) -> bool {
-        self.stage == Stage::Open
-            && self.starved
-            && self.input.is_empty()
-            && self.decoder.is_between_requests()
-            && self.in_flight == 0
-            && self.replies.is_empty()
-    }
-
     /// Whether there is nothing left to run. What is left to write is written while closing.
     fn is_over(&self) -> bool {
         self.in_flight == 0
@@ -375,18 +373,18 @@ impl Session {
     }
 
     fn touch(&mut self) {
-        if self.service.limits.idle_timeout.is_some() {
+        if self.idle_limit.is_some() {
             self.active_at = Instant::now();
         }
     }
 
     /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
     fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
-        let (Some(timer), Some(timeout)) = (timer, self.service.limits.idle_timeout) else { return };
+        let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
         if self.in_flight > 0 {
             self.touch();
         }
-        let due = self.active_at + timeout;
+        let due = self.active_at + limit;
         if due > Instant::now() {
             timer.as_mut().reset(due);
             return;
