@@ -62,7 +62,14 @@ impl Server {
             listeners.push(listener);
         }
         let run_id = SystemEntropy.token_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { config, listeners, addresses, clock: Clock::System, run_id, descriptor_limit: raise_descriptor_limit() })
+        Ok(Self {
+            config,
+            listeners,
+            addresses,
+            clock: Clock::System,
+            run_id,
+            descriptor_limit: raise_descriptor_limit(),
+        })
     }
 
     /// Where clients reach it, in the order of configuration, with the ports that the system chose.
@@ -137,7 +144,11 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// Looks at the primaries for INFO.
-fn snapshots(config: &Config, primaries: &Arc<Primaries>, drain: &Drain) -> impl Fn() -> Snapshot + Send + Sync + use<> {
+fn snapshots(
+    config: &Config,
+    primaries: &Arc<Primaries>,
+    drain: &Drain,
+) -> impl Fn() -> Snapshot + Send + Sync + use<> {
     let addresses: Vec<Address> = config.primaries.iter().map(|endpoint| endpoint.address.clone()).collect();
     let (primaries, drain, quorum) = (Arc::clone(primaries), drain.clone(), config.quorum);
     move || {

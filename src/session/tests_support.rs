@@ -122,15 +122,15 @@ impl Script {
                     }
                 }
             }),
-            Operation::Sign { resource, found, token, ticket, .. } => depart(ticket, || {
-                match self.state().records[index].get_mut(&resource) {
+            Operation::Sign { resource, found, token, ticket, .. } => {
+                depart(ticket, || match self.state().records[index].get_mut(&resource) {
                     Some(value) if *value == found => {
                         *value = bytes(&token);
                         SignVote::Signed
                     }
                     _ => SignVote::Changed,
-                }
-            }),
+                })
+            }
             Operation::Extend { resource, token, ticket, .. } => depart(ticket, || {
                 let holds = self.state().records[index].get(&resource) == Some(&bytes(&token));
                 if holds { ExtendVote::Extended } else { ExtendVote::Lacking }
