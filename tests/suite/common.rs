@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use support::servers::shared;
 use support::{ByteClient, Fleet, Kind, Proxy, ProxyOptions, Relay, Server, Value, eventually};
@@ -21,6 +22,9 @@ pub(crate) const LONGEST_TTL: &str = "60000";
 
 /// How long a patient proxy waits for a primary: a tenth of [`LONGEST_TTL`], the most that a lock allows.
 pub(crate) const PATIENT_MS: u64 = 6_000;
+
+/// An answer within this time did not wait for a silent primary, if the proxy is a patient one.
+pub(crate) const PROMPT: Duration = Duration::from_millis(PATIENT_MS / 2);
 
 /// A proxy in front of these primaries that waits long for a slow one.
 pub(crate) fn patient<A: Into<String>>(primaries: impl IntoIterator<Item = A>) -> ProxyOptions {
@@ -78,6 +82,11 @@ pub(crate) async fn every_set() -> Vec<&'static Set> {
     sets
 }
 
+/// Each number of primaries once, on one kind of server or the other: for what takes its time.
+pub(crate) fn three_and_five() -> impl Iterator<Item = (Kind, usize)> {
+    Kind::all().iter().copied().cycle().zip([3, 5])
+}
+
 /// The shared primaries of a kind behind a relay each, and a proxy of the test's own that knows only the relays.
 pub(crate) struct Relayed {
     pub(crate) fleet: &'static Fleet,
@@ -114,6 +123,11 @@ pub(crate) fn granted(reply: &Value) -> Granted {
         Value::Array(items) if items.len() == 2 => Granted { token: items[0].text(), validity: items[1].integer() },
         other => panic!("not a grant: {other:?}"),
     }
+}
+
+/// What a lock costs of its ttl, at the default `clock_drift_factor`.
+pub(crate) fn drift(ttl: i64) -> i64 {
+    (ttl + 99) / 100 + 2
 }
 
 /// Takes a lock that must be free, and waits until every primary has its record.

@@ -6,3 +6,4 @@
 mod ownership;
 mod quorum;
 mod validity;
+mod wall_clock;

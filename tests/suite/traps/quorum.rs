@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use support::{Action, Direction, Fault, Fleet, Kind, Proxy, ProxyOptions, ScriptedNode, Value, unique_key};
 use tempfile::TempDir;
 
 use crate::common::{
-    LONGEST_TTL, PROXY, Relayed, Set, every_primary_holds, every_set, granted, no_primary_holds, occupy, patient,
-    settled, shared_set, start, take, voters,
+    LONGEST_TTL, PROMPT, PROXY, Relayed, Set, every_primary_holds, every_set, granted, no_primary_holds, occupy,
+    patient, settled, shared_set, start, take, voters,
 };
-
-/// How long a patient proxy waits for a primary, and half of it: what is answered before has waited for none.
-const PROMPT: Duration = Duration::from_secs(3);
 
 /// Trap 15: with an even number of primaries the votes split in halves, and nobody ever settled it.
 #[tokio::test]
