@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use support::servers::shared;
-use support::{ByteClient, Fleet, Kind, Proxy, ProxyOptions, Relay, Server, Value, eventually};
+use support::{ByteClient, Fleet, Kind, Proxy, ProxyOptions, Relay, Server, Value, eventually, unique_key};
 use tokio::sync::OnceCell;
 
 /// The program under test.
@@ -178,4 +178,11 @@ pub(crate) async fn settled(proxy: &Proxy) {
 /// Makes somebody who does not use this proxy the holder of `key` there, without an expiry.
 pub(crate) async fn occupy(server: &Server, key: &str, holder: &str) {
     assert_eq!(server.command(&["SET", key, holder]).await, Value::ok());
+}
+
+/// Waits until a record that is set now with this ttl has expired: by the clock of those who keep the locks.
+pub(crate) async fn outlive(server: &Server, ttl: &str) {
+    let witness = unique_key("witness");
+    assert_eq!(server.command(&["SET", &witness, "", "PX", ttl]).await, Value::ok());
+    eventually(async || !server.exists(&witness).await, format_args!("{ttl} ms")).await;
 }

@@ -9,7 +9,7 @@ use support::{Direction, Fault, Fleet, Kind, Proxy, ScriptedNode, Server, Value,
 
 use crate::common::{
     LONGEST_TTL, Relayed, a_quorum_holds, drift, every_primary_holds, every_set, granted, no_primary_holds, occupy,
-    patient, settled, shared_set, start, take, three_and_five,
+    outlive, patient, settled, shared_set, start, take, three_and_five,
 };
 
 /// A lock that nobody has, because every primary knows another holder. An RLOCK of it goes on trying for many seconds, or until the
@@ -37,13 +37,6 @@ impl Contested {
             server.del(&self.key).await;
         }
     }
-}
-
-/// Waits until a record that is set now with this ttl has expired: by the clock of those who keep the locks.
-async fn outlive(server: &Server, ttl: &str) {
-    let witness = unique_key("witness");
-    assert_eq!(server.command(&["SET", &witness, "", "PX", ttl]).await, Value::ok());
-    eventually(async || !server.exists(&witness).await, format_args!("{ttl} ms")).await;
 }
 
 /// Trap 8: a lock handed out when it had expired, its reply stuck behind others.

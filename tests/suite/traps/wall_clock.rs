@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use support::{Kind, Value, eventually, unique_key};
+use support::{Direction, Fault, Kind, Proxy, ProxyOptions, Relay, Value, eventually, unique_key};
 use tempfile::TempDir;
 
-use crate::common::{drift, granted, occupy, patient, shared_set, start, take};
+use crate::common::{
+    LONGEST_TTL, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, settled, shared_set, start,
+};
 
 /// Debian's libfaketime, which shows a program another time of day.
 fn libfaketime() -> PathBuf {
@@ -18,67 +21,118 @@ fn libfaketime() -> PathBuf {
         .expect("libfaketime is installed: run `make setup`")
 }
 
+/// A time of day that can be set, for one program.
+struct WallClock {
+    folder: TempDir,
+}
+
+impl WallClock {
+    fn new() -> Self {
+        let clock = Self { folder: TempDir::new().expect("a temporary folder") };
+        clock.shift("+0");
+        clock
+    }
+
+    /// From now on it is so much later than it is, or earlier: `+10y`, `-10y`.
+    fn shift(&self, offset: &str) {
+        // Replaced rather than rewritten: it is read at any moment.
+        let new = self.folder.path().join("new");
+        fs::write(&new, offset).and_then(|()| fs::rename(&new, self.file())).expect("the folder is ours");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("offset")
+    }
+
+    /// libfaketime stands between the program and the C library, which the standard library asks for the time of day.
+    fn shown_to(&self, options: ProxyOptions) -> ProxyOptions {
+        options
+            .environment("LD_PRELOAD", libfaketime().display().to_string())
+            .environment("FAKETIME_TIMESTAMP_FILE", self.file().display().to_string())
+            .environment("FAKETIME_NO_CACHE", "1")
+            .environment("DONT_FAKE_MONOTONIC", "1")
+    }
+}
+
+/// The year in which a line of the log was written.
+fn year_of(line: &str) -> i32 {
+    line.get(..4).and_then(|year| year.parse().ok()).unwrap_or_else(|| panic!("no year in {line}"))
+}
+
+/// Sends a command whose answers are held back while the clock steps, and checks that its validity counts from when it was sent by a
+/// clock that did not step. Gives the reply, and where in it the validity is.
+async fn ask_while_it_steps(
+    proxy: &Proxy,
+    relays: &[Relay],
+    command: &[&str],
+    step: impl AsyncFnOnce(),
+    validity_in: impl FnOnce(&Value) -> i64,
+) -> Value {
+    let ttl: i64 = LONGEST_TTL.parse().expect("a number");
+    settled(proxy).await;
+    let before: Vec<u64> = relays.iter().map(|relay| relay.bytes_read(Direction::ToServer)).collect();
+    for relay in relays {
+        relay.set(Direction::ToClient, Fault::Hold);
+    }
+    let mut client = proxy.connect().await;
+    let asked = Instant::now();
+    client.send(command).await;
+    let sent =
+        async || relays.iter().zip(&before).all(|(relay, before)| relay.bytes_read(Direction::ToServer) > *before);
+    eventually(sent, "the requests to leave").await;
+    let left = Instant::now();
+    step().await;
+    let held = left.elapsed();
+    for relay in relays {
+        relay.heal();
+    }
+    let reply = client.read_reply().await;
+    let validity = validity_in(&reply);
+    let counted = ttl - drift(ttl) - validity;
+    let allowed = milliseconds(held)..=milliseconds(asked.elapsed()) + 1;
+    assert!(allowed.contains(&counted), "{counted} ms were counted, not {allowed:?}: {command:?}");
+    reply
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).expect("less than an age")
+}
+
 /// Trap 12: a lock's life told by the time of day.
-///
-/// libfaketime stands between the program and the C library, by which the standard library asks for the time of day; what asks the
-/// kernel past it is the subject of the next test.
 #[tokio::test]
 async fn stepping_the_system_clock_changes_nothing() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let clock = folder.path().join("clock");
-    let step = |offset: &str| {
-        // Replaced rather than rewritten: it is read at any moment.
-        let new = folder.path().join("new");
-        fs::write(&new, offset).and_then(|()| fs::rename(&new, &clock)).expect("the folder is ours");
-    };
-    let year_of = |log: &str| log[..4].parse::<i32>().expect("a line of the log begins with the year");
-
-    step("+0");
-    let kind = Kind::any();
-    let fleet = shared_set(kind, 3).await.fleet;
-    let options = patient(fleet.addresses())
-        .set("attempts", 100)
-        .set("retry_delay_ms", 10)
-        .environment("LD_PRELOAD", libfaketime().display().to_string())
-        .environment("FAKETIME_TIMESTAMP_FILE", clock.display().to_string())
-        .environment("FAKETIME_NO_CACHE", "1")
-        .environment("DONT_FAKE_MONOTONIC", "1");
-    let proxy = start(options).await;
+    let clock = WallClock::new();
+    let fleet = shared_set(Kind::any(), 3).await.fleet;
+    let relays: Vec<Relay> = fleet.iter().map(|server| Relay::start(server.address())).collect();
+    // Without probes in between, what leaves is what was asked.
+    let options = patient(relays.iter().map(Relay::address)).set("probe_interval_ms", 60_000);
+    let proxy = start(clock.shown_to(options)).await;
     let year = year_of(&proxy.wait_for_log("connected").await);
 
     for (offset, expected) in [("+10y", year + 10), ("-10y", year - 10)] {
-        step("+0");
-        let mut client = proxy.connect().await;
-        let key = &unique_key("trap12");
-        let lock = take(&mut client, fleet, key, "30000").await;
-        // Another is under way while the clock steps.
-        let waiting = &unique_key("trap12");
-        occupy(&fleet[0], waiting, "rival").await;
-        occupy(&fleet[1], waiting, "another").await;
-        let retries = proxy.counter("rlock_split_retries").await;
-        let mut second = proxy.connect().await;
-        second.send(&["RLOCK", waiting, "30000"]).await;
-        eventually(async || proxy.counter("rlock_split_retries").await > retries, "the first retry").await;
-
-        step(offset);
-        proxy.hang_up();
-        // The years are of 365 days: near the turn of a year it is the one next to it.
-        let stepped = async || {
-            let log = proxy.log();
-            log.lines().any(|line| (expected - 1..=expected + 1).contains(&year_of(line)))
+        let step = async || {
+            clock.shift("+0");
+            outlive(&fleet[0], "300").await;
+            clock.shift(offset);
+            proxy.hang_up();
+            // Its years have 365 days: near the turn of a year it is the next one.
+            let stepped =
+                async || proxy.log().lines().any(|line| (expected - 1..=expected + 1).contains(&year_of(line)));
+            eventually(stepped, format_args!("the log to be written in {expected}")).await;
         };
-        eventually(stepped, format_args!("the log to be written in {expected}")).await;
+        let key = &unique_key("trap12");
+        let taking = ["RLOCK", key, LONGEST_TTL];
+        let taken = ask_while_it_steps(&proxy, &relays, &taking, step, |reply| granted(reply).validity).await;
+        let lock = granted(&taken);
+        every_primary_holds(fleet, key, &lock.token).await;
 
-        assert_eq!(client.call(&["RLOCK", key, "30000"]).await, Value::NullArray);
-        let extended = client.call(&["REXTEND", key, &lock.token, "30000"]).await.integer();
-        assert!((15_000..=30_000 - drift(30_000)).contains(&extended), "{extended}");
-        assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1));
-        fleet[0].del(waiting).await;
-        fleet[1].del(waiting).await;
-        let late = granted(&second.read_reply().await);
-        assert!((15_000..=30_000 - drift(30_000)).contains(&late.validity), "{late:?}");
-        assert_eq!(client.call(&["RUNLOCK", waiting, &late.token]).await, Value::Integer(1));
+        let extending = ["REXTEND", key, &lock.token, LONGEST_TTL];
+        ask_while_it_steps(&proxy, &relays, &extending, step, Value::integer).await;
+        assert_eq!(proxy.command(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray);
+        assert_eq!(proxy.command(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1));
+        no_primary_holds(fleet, key).await;
     }
+    // Nor did a link take the step for a silence.
     for place in 0..fleet.len() {
         let shown = proxy.info(&format!("primary{place}")).await.expect("a primary");
         assert!(shown.contains("state=up") && shown.contains("reconnects=0"), "{shown}");
