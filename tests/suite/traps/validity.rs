@@ -62,7 +62,6 @@ async fn a_grant_whose_reply_was_stuck_for_longer_than_the_ttl_is_withdrawn_and_
         assert!(late.is_error_with("NOQUORUM") && late.text().contains("answered too late"), "{late:?}");
         no_primary_holds(fleet, key).await;
         assert_eq!(proxy.counter("rlock_too_late").await, 1);
-        assert_eq!(proxy.counter("rlock_granted").await, 2, "it was won: this test is about what came after");
     }
 }
 
