@@ -1,6 +1,8 @@
 //! The tests that run the program itself or the simulation, a module per promise.
 
 mod cli;
+mod common;
 mod config;
 mod dev;
 mod simulation;
+mod traps;

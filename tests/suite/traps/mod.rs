@@ -1,0 +1,9 @@
+//! What other lock implementations got wrong, each as a claim that this one does not.
+//!
+//! Every trap here was seen in a released library or in its issue threads. The number in a test's comment is that of the trap; a
+//! trap that has several sides has several tests.
+
+mod ownership;
+mod quorum;
+mod validity;
+mod wall_clock;
