@@ -208,8 +208,14 @@ impl Service<'_> {
             self.encode(queued, Call::Source);
         }
         let now = Instant::now();
+        let probes = self.next_probe <= now;
+        if probes {
+            for release in std::mem::take(&mut self.refused) {
+                self.inbox.still_owed(&release);
+            }
+        }
         self.take();
-        if self.next_probe <= now {
+        if probes {
             self.next_probe = now + self.settings.probe_interval;
             operation::encode_command(&[b"ROLE"], &mut self.wire.output);
             self.pipeline.push_probe(now);
@@ -287,11 +293,6 @@ impl Service<'_> {
                 self.inbox.unsent(queued, Trouble::TimedOut(timeout));
             } else {
                 self.queue.push_back(queued);
-            }
-        }
-        if self.next_probe <= now {
-            for release in std::mem::take(&mut self.refused) {
-                self.inbox.still_owed(&release);
             }
         }
         Ok(())
