@@ -63,6 +63,16 @@ struct State {
     owed: VecDeque<Withdrawal>,
 }
 
+impl State {
+    fn move_queue(&mut self, queue: &mut VecDeque<Queued>) {
+        if queue.is_empty() {
+            std::mem::swap(queue, &mut self.queue);
+        } else {
+            queue.append(&mut self.queue);
+        }
+    }
+}
+
 impl Inbox {
     pub(super) fn new(capacity: usize, status: Arc<Status>, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
@@ -129,12 +139,13 @@ impl Inbox {
     /// Moves everything queued behind `queue`, and returns what is owed, which goes before it.
     pub(super) fn take(&self, queue: &mut VecDeque<Queued>) -> VecDeque<Withdrawal> {
         let mut state = self.lock();
-        if queue.is_empty() {
-            std::mem::swap(queue, &mut state.queue);
-        } else {
-            queue.append(&mut state.queue);
-        }
+        state.move_queue(queue);
         std::mem::take(&mut state.owed)
+    }
+
+    /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
+    pub(super) fn take_queued(&self, queue: &mut VecDeque<Queued>) {
+        self.lock().move_queue(queue);
     }
 
     /// From here on operations are queued.

@@ -196,7 +196,8 @@ impl Service<'_> {
             self.wire.write()?;
             if !self.wire.output.is_empty() {
                 // What is queued meanwhile waits, and its votes are cast in time by the clock.
-                self.take();
+                self.inbox.take_queued(&mut self.queue);
+                self.count();
                 return Ok(());
             }
         }
@@ -232,7 +233,7 @@ impl Service<'_> {
                 self.inbox.unsent(queued, Trouble::NotConnected);
             }
         }
-        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
+        self.count();
     }
 
     /// Fetches what has been queued, behind what is owed.
@@ -247,6 +248,11 @@ impl Service<'_> {
                 self.queue.push_front(queued);
             }
         }
+    }
+
+    /// Tells the inbox how much there is that it does not see, so that what is full is full.
+    fn count(&self) {
+        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
     }
 
     fn encode(&mut self, queued: Queued, call: Call) {
@@ -276,7 +282,7 @@ impl Service<'_> {
                 Event::Unasked => return Err(Trouble::Other("an answer to nothing that was asked".into())),
             }
         }
-        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
+        self.count();
         Ok(())
     }
 
@@ -295,6 +301,7 @@ impl Service<'_> {
                 self.queue.push_back(queued);
             }
         }
+        self.count();
         Ok(())
     }
 
