@@ -28,9 +28,11 @@ use super::pipeline::{Event, Pipeline, Queued};
 use super::settings::Settings;
 use super::status::PrimaryState;
 use super::succession::Succession;
+use super::trouble::classify;
 use super::wire::Wire;
 use crate::coordinator::{Entropy, Operation, SystemEntropy, Trouble};
 use crate::limits::{BATCH_BYTES, RECONNECT_FIRST, RECONNECT_LONGEST};
+use crate::protocol::Answer;
 
 /// The task that keeps one link.
 pub(super) struct Link {
@@ -278,6 +280,8 @@ impl Service<'_> {
                 Event::SendSource(queued) => self.again.push(queued),
                 Event::StillOwed(release) => self.refused.push(release),
                 Event::Probed(role, round_trip) if is_primary(&role) => self.inbox.status.measure(round_trip),
+                // It may well be a primary, and says what hinders it.
+                Event::Probed(Answer::Error(error), _) => return Err(classify(&error)),
                 Event::Probed(..) => return Err(Trouble::Replica),
                 Event::Unasked => return Err(Trouble::Other("an answer to nothing that was asked".into())),
             }
