@@ -3,3 +3,6 @@
 mod cli;
 mod config;
 mod dev;
+mod faults;
+mod rig;
+mod traps;
