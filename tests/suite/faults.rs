@@ -177,10 +177,10 @@ async fn majority_away(failure: Failure) {
                 let case = format!("{failure:?}, {kind} x {primaries}, turn {turn}, {command:?}");
                 let (reply, took) = timed(rig.proxy.command(command)).await;
                 assert!(took < Duration::from_secs(1), "{case} took {took:?}, against 100 ms of patience");
-                let (head, reasons) = reasons(&reply);
+                let (summary, reasons) = reasons(&reply);
                 let (answered, needed) = (primaries - victims, primaries / 2 + 1);
                 let expected = format!("NOQUORUM {answered} of {primaries} primaries answered, {needed} needed");
-                assert_eq!(head, expected, "{case}");
+                assert_eq!(summary, expected, "{case}");
                 let named: Vec<_> = reasons.iter().map(|(address, _)| address.clone()).collect();
                 assert_eq!(named, (0..victims).map(|victim| rig.address(victim)).collect::<Vec<_>>(), "{case}");
                 for (_, reason) in &reasons {

@@ -4,5 +4,7 @@ mod cli;
 mod config;
 mod dev;
 mod faults;
+mod links;
+mod reasons;
 mod rig;
 mod traps;

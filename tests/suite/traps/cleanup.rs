@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{Action, ByteClient, Direction, Fault, Kind, Server, eventually, unique_key};
+use support::{Action, ByteClient, Direction, Fault, Kind, Relay, ScriptedNode, Server, eventually, unique_key};
 
 use crate::rig::{LONG, Rig, all_up, granted, on_acquire, proxy, reasons, scripted};
 
@@ -20,7 +20,8 @@ async fn a_record_whose_answer_was_lost_is_deleted_too() {
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToClient, Fault::BlackHole));
         let mut client = rig.proxy.connect().await;
         client.send(&["RLOCK", &key, LONG]).await;
-        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from").await;
+        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from")
+            .await;
         let (_, reasons) = reasons(&client.read_reply().await);
         assert!(reasons.iter().all(|(_, reason)| reason == "timed out after 300 ms"), "{reasons:?}");
         // Only the way back is lost: the withdrawals arrive.
@@ -39,7 +40,8 @@ async fn a_record_whose_withdrawal_was_lost_as_well_is_gone_after_healing() {
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToClient, Fault::BlackHole));
         let mut client = rig.proxy.connect().await;
         client.send(&["RLOCK", &key, LONG]).await;
-        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from").await;
+        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from")
+            .await;
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::BlackHole));
         reasons(&client.read_reply().await);
         for server in &rig.servers[..2] {
@@ -109,7 +111,7 @@ async fn a_set_that_is_still_under_way_when_its_link_is_replaced_never_lands() {
 async fn a_former_link_is_killed_however_many_successors_are_lost_over_it() {
     const LOST: usize = 3;
     let nodes = [scripted(), scripted(), scripted()];
-    let proxy = proxy(nodes.iter().map(|node| node.address()), &HASTY).await;
+    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &HASTY).await;
     all_up(&proxy, 3).await;
     let key = unique_key("trap27");
     let node = &nodes[0];
@@ -177,8 +179,8 @@ async fn a_client_leaves(leave: fn(ByteClient)) {
 
 /// The network is well again; a stream with a hole in it cannot go on.
 async fn heal(rig: &Rig) {
-    rig.relays[..2].iter().for_each(support::Relay::reset);
-    rig.relays[..2].iter().for_each(support::Relay::heal);
+    rig.relays[..2].iter().for_each(Relay::reset);
+    rig.relays[..2].iter().for_each(Relay::heal);
     all_up(&rig.proxy, rig.servers.len()).await;
 }
 

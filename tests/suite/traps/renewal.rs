@@ -1,9 +1,8 @@
 //! Extending: it never harms the lock it is about.
 
-use support::{Direction, Fault, Kind, Relay, Value, eventually, unique_key};
+use support::{Action, Direction, Fault, Kind, Relay, ScriptedNode, Value, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, granted, on_acquire, reasons, scripted};
-use crate::rig::{all_up, proxy};
+use crate::rig::{LONG, Rig, all_up, granted, proxy, reasons, scripted};
 
 /// Trap 33.
 #[tokio::test]
@@ -40,16 +39,15 @@ async fn an_extension_without_a_quorum_leaves_the_lock_as_it_was() {
 #[tokio::test]
 async fn an_extension_that_primaries_refuse_releases_nothing() {
     let nodes = [scripted(), scripted(), scripted()];
-    let proxy = proxy(nodes.iter().map(|node| node.address()), &[]).await;
+    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[]).await;
     all_up(&proxy, 3).await;
     let key = unique_key("trap33");
     let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
     for node in &nodes {
         eventually(async || node.get(&key).is_some(), "the lock to be everywhere").await;
-        on_acquire(node, support::Action::error("ERR not asked for"));
     }
     for node in &nodes[..2] {
-        node.once("EVALSHA", support::Action::error("OOM command not allowed when used memory > 'maxmemory'."));
+        node.once("EVALSHA", Action::error("OOM command not allowed when used memory > 'maxmemory'."));
     }
     let (_, reasons) = reasons(&proxy.command(&["REXTEND", &key, &token, LONG]).await);
     assert_eq!(reasons.len(), 2, "{reasons:?}");

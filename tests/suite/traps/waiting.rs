@@ -22,7 +22,9 @@ async fn contenders_that_split_the_votes_do_not_stay_in_step() {
         for proxy in &proxies {
             all_up(proxy, 2).await;
         }
-        late.iter().for_each(|relay| relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10))));
+        for relay in &late {
+            relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10)));
+        }
         let mut clients = [proxies[0].connect().await, proxies[1].connect().await];
         for round in 0..ROUNDS {
             let key = unique_key("trap35");
