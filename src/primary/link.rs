@@ -245,9 +245,7 @@ impl Service<'_> {
             if withdrawal.until <= self.settings.clock.now() {
                 self.inbox.settled();
             } else {
-                // Nobody waits for its vote.
-                let queued = Queued { operation: withdrawal.into_operation(), deadline: None, timeout: Duration::ZERO };
-                self.queue.push_front(queued);
+                self.queue.push_front(Queued::owed(withdrawal.into_operation()));
             }
         }
     }
