@@ -210,3 +210,35 @@ async fn a_connection_that_cannot_be_opened_at_first_is_opened_later() {
         granted(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
     }
 }
+
+#[tokio::test]
+async fn a_primary_that_does_not_read_holds_nobody_up_and_keeps_nothing() {
+    // More than the buffers of the two sockets take.
+    const LOCKS: usize = 3_000;
+    for &kind in Kind::all() {
+        let settings = [("node_timeout_ms", 5_000), ("silence_timeout_ms", 10_000), ("probe_interval_ms", 100)];
+        let rig = Rig::relayed(kind, 3, &settings).await;
+        let mut client = rig.proxy.connect().await;
+        rig.relays[0].set_both(Fault::Stall);
+        let keys: Vec<String> = (0..LOCKS).map(|_| format!("{:x<4096}", unique_key("links"))).collect();
+        let mut tokens = Vec::new();
+        for some in keys.chunks(500) {
+            for key in some {
+                client.send(&["RLOCK", key, LONG]).await;
+            }
+            tokens.extend(client.read_replies(some.len()).await.iter().map(|reply| granted(reply).0));
+        }
+        assert_ne!(primary_field(&rig.proxy, 0, "queue").await, "0");
+        for (keys, tokens) in keys.chunks(500).zip(tokens.chunks(500)) {
+            for (key, token) in keys.iter().zip(tokens) {
+                client.send(&["RUNLOCK", key, token]).await;
+            }
+            assert_eq!(client.read_replies(keys.len()).await, vec![Value::Integer(1); keys.len()]);
+        }
+        rig.relays[0].heal();
+        rig.settled().await;
+        for server in rig.servers.iter() {
+            assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
+        }
+    }
+}
