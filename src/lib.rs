@@ -15,7 +15,7 @@ pub mod coordinator;
 pub mod primary;
 pub mod clients;
 pub mod local;
-pub mod session;
 pub mod drain;
+pub mod session;
 pub mod server;
 pub mod cli;

@@ -52,6 +52,8 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 /// How long a closing connection is still read from, so that the peer gets our last bytes rather than a reset.
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
+/// While the proxy drains, a client that says nothing is closed after this fraction of `shutdown_grace_ms`.
+pub const DRAIN_IDLE_FRACTION: u32 = 4;
 /// How long accepting rests after the system had no descriptor left.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -61,7 +63,7 @@ pub const ACCEPT_BACKLOG: i32 = 1_024;
 pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
 /// Requests of one client that are taken on before others get their turn.
 pub const REQUESTS_PER_TURN: usize = 256;
-/// Clients for which there was no room that are told so at a time; more are closed without a word.
+/// Clients for which there was no room whose connections are closed with patience at a time; others are closed at once.
 pub const TURNED_AWAY: usize = 32;
 /// Descriptors for neither clients nor primaries: listeners, those turned away, standard streams, the runtime's own.
 pub const RESERVED_DESCRIPTORS: u64 = 96;

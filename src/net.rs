@@ -83,6 +83,11 @@ impl Socket {
         on_stream!(self, stream => stream.try_write(bytes))
     }
 
+    /// Writes without asking the runtime first, which may not know yet that a fresh socket has room.
+    pub fn write_first(&self, bytes: &[u8]) -> io::Result<usize> {
+        on_stream!(self, stream => SockRef::from(stream).send(bytes))
+    }
+
     /// Tells the peer that nothing more comes. What was written before still arrives.
     pub fn shutdown_write(&self) -> io::Result<()> {
         on_stream!(self, stream => SockRef::from(stream).shutdown(Shutdown::Write))
@@ -226,7 +231,8 @@ fn is_deserted(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     // A Unix connect does not wait for the network: it is refused, or in the listener's queue, or the queue is full.
     is_socket
-        && std::os::unix::net::UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]

@@ -3,32 +3,25 @@
 //! Whatever can make a start pointless is found out first: addresses that cannot be bound, a system without randomness.
 //! The primaries need not be there: the proxy opens its doors when each link has had one try, and answers NOQUORUM
 //! until a quorum has come.
-//!
-//! Sessions are tasks of the listener that took them in. One that panics ends alone; none is left behind when the
-//! server ends.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{Resource as Rlimit, Rlimit as Bounds, getrlimit, setrlimit};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{Address, Config};
 use crate::coordinator::{Coordinator, Entropy, Rules, SystemEntropy};
 use crate::counters::Counters;
 use crate::drain::Drain;
-use crate::limits::{ACCEPT_BACKOFF, LINGERING_CLOSE, RESERVED_DESCRIPTORS, TURNED_AWAY};
+use crate::limits::RESERVED_DESCRIPTORS;
 use crate::local::{PrimaryInfo, PrimaryState, Snapshot};
 use crate::lock::Quorum;
-use crate::net::{Listener, Peer, Socket};
+use crate::net::Listener;
 use crate::primary::{self, Primaries};
 use crate::session::{self, Facts, Service};
-
-/// How often a failure to accept is logged at most.
-const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +47,17 @@ pub struct Server {
 impl Server {
     /// Binds every address of the configuration.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
-        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        for address in &config.listen {
-            let failed = |reason| BindError { address: address.clone(), reason };
-            let listener = Listener::bind(address).await.map_err(failed)?;
-            addresses.push(listener.local_address().map_err(failed)?);
-            listeners.push(listener);
-        }
-        let run_id = SystemEntropy.token_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { config, listeners, addresses, clock: Clock::System, run_id, descriptor_limit: raise_descriptor_limit() })
+        let (listeners, addresses) = listen(&config.listen).await?;
+        let run_id =
+            SystemEntropy.token_bytes().iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
+        Ok(Self {
+            config,
+            listeners,
+            addresses,
+            clock: Clock::System,
+            run_id,
+            descriptor_limit: raise_descriptor_limit(),
+        })
     }
 
     /// Where clients reach it, in the order of configuration, with the ports that the system chose.
@@ -98,7 +93,7 @@ impl Server {
         let mut doors = JoinSet::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             tracing::info!(%address, "listening");
-            doors.spawn(serve(Arc::clone(&service), listener));
+            doors.spawn(session::take_in(Arc::clone(&service), listener));
         }
         tracing::info!(voting = primaries.voting(), of = config.quorum.total(), "primaries that may vote");
         shutdown.await;
@@ -116,6 +111,18 @@ impl Server {
             );
         }
     }
+}
+
+/// Binds the addresses; returns with the listeners where they are.
+async fn listen(configured: &[Address]) -> Result<(Vec<Listener>, Vec<Address>), BindError> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for address in configured {
+        let failed = |reason| BindError { address: address.clone(), reason };
+        let listener = Listener::bind(address).await.map_err(failed)?;
+        addresses.push(listener.local_address().map_err(failed)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
 }
 
 fn tcp_port(address: &Address) -> Option<u16> {
@@ -137,7 +144,11 @@ fn rules(config: &Config) -> Rules {
 }
 
 /// Looks at the primaries for INFO.
-fn snapshots(config: &Config, primaries: &Arc<Primaries>, drain: &Drain) -> impl Fn() -> Snapshot + Send + Sync + use<> {
+fn snapshots(
+    config: &Config,
+    primaries: &Arc<Primaries>,
+    drain: &Drain,
+) -> impl Fn() -> Snapshot + Send + Sync + use<> {
     let addresses: Vec<Address> = config.primaries.iter().map(|endpoint| endpoint.address.clone()).collect();
     let (primaries, drain, quorum) = (Arc::clone(primaries), drain.clone(), config.quorum);
     move || {
@@ -175,12 +186,10 @@ fn raise_descriptor_limit() -> u64 {
     maximum.unwrap_or(u64::MAX)
 }
 
-/// How many clients there are descriptors for, at most as many as configured.
+/// How many clients may be connected at a time.
 fn max_clients(config: &Config, descriptor_limit: u64) -> usize {
-    // A link may be opened anew while its predecessor is being closed, with a connection beside it for its set-up.
-    let links = config.primaries.len() as u64 * config.links_per_primary as u64 * 3;
-    let room = usize::try_from(descriptor_limit.saturating_sub(RESERVED_DESCRIPTORS + links)).unwrap_or(usize::MAX);
-    let clients = config.limits.connections.min(room.max(1));
+    let links = config.primaries.len() * config.links_per_primary;
+    let clients = clients_with_room(config.limits.connections, links, descriptor_limit);
     if clients < config.limits.connections {
         tracing::warn!(
             descriptor_limit,
@@ -191,97 +200,36 @@ fn max_clients(config: &Config, descriptor_limit: u64) -> usize {
     clients
 }
 
-/// Takes clients in until the drain begins, then waits for them to leave. Ends them when it is dropped.
-pub(crate) async fn serve(service: Arc<Service>, listener: Listener) {
-    let mut sessions = JoinSet::new();
-    let mut turned_away = JoinSet::new();
-    let mut failures = AcceptFailures::default();
-    let mut drain_begun = std::pin::pin!(service.drain.begun());
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut drain_begun => break,
-            Some(ended) = sessions.join_next() => {
-                report(ended);
-                continue;
-            }
-            Some(_) = turned_away.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                service.counters.total_connections_received.increment();
-                if let Ok(seat) = Arc::clone(&service.seats).try_acquire_owned() {
-                    let service = Arc::clone(&service);
-                    sessions.spawn(async move {
-                        session::serve(service, socket, peer).await;
-                        drop(seat);
-                    });
-                } else {
-                    service.counters.rejected_connections.increment();
-                    service.counters.errors_limit.increment();
-                    if turned_away.len() < TURNED_AWAY {
-                        turned_away.spawn(turn_away(socket, peer));
-                    }
-                }
-            }
-            Err(error) => {
-                service.counters.accept_errors.increment();
-                if failures.note(&error) {
-                    tokio::select! {
-                        () = &mut drain_begun => break,
-                        () = tokio::time::sleep(ACCEPT_BACKOFF) => {}
-                    }
-                }
-            }
-        }
+/// As many of the `wanted` clients as there are descriptors for.
+fn clients_with_room(wanted: usize, links: usize, descriptor_limit: u64) -> usize {
+    // A link may be opened anew while its predecessor is being closed, with a connection beside it for its set-up.
+    let taken = RESERVED_DESCRIPTORS + 3 * links as u64;
+    let room = usize::try_from(descriptor_limit.saturating_sub(taken)).unwrap_or(usize::MAX);
+    wanted.min(room.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_clients_than_descriptors() {
+        // One for each client; three for each of three primaries' links.
+        assert_eq!(clients_with_room(10_000, 3, 1_024), 1_024 - 96 - 9);
+        assert_eq!(clients_with_room(10_000, 3, 1_048_576), 10_000);
+        assert_eq!(clients_with_room(10_000, 3, u64::MAX), 10_000);
+        assert_eq!(clients_with_room(10_000, 3, 64), 1);
     }
-    drop(listener);
-    while let Some(ended) = sessions.join_next().await {
-        report(ended);
-    }
-}
 
-/// Tells a client that there is no room for it. It may have sent something already, which has to be read, or the reset
-/// that follows would overtake the reply.
-async fn turn_away(mut socket: Socket, peer: Peer) {
-    tracing::debug!(%peer, "no room for another client");
-    let farewell = async {
-        socket.try_write(b"-ERR max number of clients reached\r\n")?;
-        socket.shutdown_write()?;
-        session::discard(&mut socket).await
-    };
-    // Whether it got the message or not, it is gone now.
-    let _ = timeout(LINGERING_CLOSE, farewell).await;
-}
-
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!("a session ended by a bug; its connection is closed, its locks are left to their ttl");
-    }
-}
-
-/// What went wrong with accepting, told once in a while.
-#[derive(Debug, Default)]
-struct AcceptFailures {
-    logged_at: Option<Instant>,
-    unlogged: u64,
-}
-
-impl AcceptFailures {
-    /// Notes a failure; returns whether accepting should rest, because the next try will fail the same way.
-    fn note(&mut self, error: &io::Error) -> bool {
-        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
-            // The client was gone before it was its turn.
-            return false;
-        }
-        self.unlogged += 1;
-        if self.logged_at.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
-            tracing::warn!(%error, failures = self.unlogged, "cannot take clients in");
-            *self = Self { logged_at: Some(Instant::now()), unlogged: 0 };
-        }
-        true
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("proxy.sock");
+        let _taken = Listener::bind(&Address::Unix(path.clone())).await.expect("a fresh name");
+        let error = listen(&[Address::Unix(path.clone())]).await.expect_err("it is taken");
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on unix:{}: Address already in use (os error 98)", path.display())
+        );
     }
 }

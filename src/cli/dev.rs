@@ -128,7 +128,7 @@ async fn serve(
     }
 
     let server = Server::bind(config).await?;
-    announce(&server.local_addresses());
+    announce(server.local_addresses());
     let (tell, told) = oneshot::channel();
     let signals = async {
         ending.wait().await;

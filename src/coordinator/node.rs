@@ -33,7 +33,7 @@ pub enum Operation {
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
-    /// repeated until it is answered, or until `until`, when every record it could find has expired.
+    /// repeated until it is answered, or until `until`, when every record that was set in time has expired.
     Release { resource: Resource, token: Token, until: Moment, ticket: Option<Ticket<ReleaseVote>> },
 }
 

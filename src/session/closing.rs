@@ -109,7 +109,7 @@ impl Session {
 }
 
 /// Reads, without any use for it, until the peer's stream ends.
-pub(crate) async fn discard(socket: &mut Socket) -> io::Result<()> {
+pub(super) async fn discard(socket: &mut Socket) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(DISCARD_BYTES);
     loop {
         buffer.clear();

@@ -61,9 +61,7 @@ impl Launch {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
                 let request = AcquireRequest { resource: resource.detached(), ttl, owner };
                 match coordinator.acquire(request, caller).await {
-                    Acquired::Granted(grant) => {
-                        Settled::Timed(LockReply::Granted { grant, read_at: self.read_at })
-                    }
+                    Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
                     Acquired::Refused => Settled::Reply(Rlock::refused()),
                     Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }

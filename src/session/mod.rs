@@ -2,7 +2,7 @@
 //!
 //! A session is one task. Each turn of its loop takes what has come, begins what may begin, collects what has ended and
 //! writes what may leave, in one write; then it waits until any of these can go on. What it decides, it decides in pure
-//! pieces: the decoder says where a request ends, the router who answers it, [`lanes`] what may start, [`reply_queue`]
+//! pieces: the decoder says where a request ends, the router who answers it, `lanes` what may start, `reply_queue`
 //! what leaves and when. The lock commands of a pipeline are futures of this one task, side by side.
 //!
 //! Two promises shape the rest. A lock command that has begun is never dropped half-way: the task stays until it has
@@ -13,6 +13,7 @@
 //! read from until that has changed.
 
 mod closing;
+mod door;
 mod lanes;
 mod lock_reply;
 mod reply_queue;
@@ -22,15 +23,16 @@ use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::Interest;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::Instrument;
 
-pub(crate) use closing::discard;
+pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
@@ -51,7 +53,7 @@ use crate::router::{self, Route, SessionMode};
 use crate::coordinator::Grant;
 
 /// Serves a client that has just connected, until its connection and everything it began have ended.
-pub async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
+async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
     let session = Session::new(service, socket, &peer);
     let span = tracing::info_span!("client", id = session.connection.client().id(), %peer);
     async move {
@@ -94,7 +96,9 @@ struct Session {
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
-    /// When the connection was last of any use; kept up to date only where idle ones are closed.
+    /// How long the connection may be of no use before it is closed.
+    idle_limit: Option<Duration>,
+    /// When it was last of any; kept up to date only where there is a limit.
     active_at: Instant,
 }
 
@@ -108,6 +112,7 @@ impl Session {
         let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
+            idle_limit: service.limits.idle_timeout,
             service,
             socket,
             stage: Stage::Open,
@@ -127,12 +132,11 @@ impl Session {
     async fn run(mut self) {
         let mut running = FuturesUnordered::new();
         let mut drain_begun = pin!(self.service.drain.begun());
-        let mut idle = self.service.limits.idle_timeout.map(|timeout| Box::pin(tokio::time::sleep(timeout)));
+        let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
         loop {
             self.read();
             self.take_requests();
-            let before = self.in_flight;
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
                 for launch in self.startable.drain(..) {
@@ -141,14 +145,7 @@ impl Session {
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
             }
-            if self.in_flight < before {
-                // Answered within the turn that read them: whether their client is still there was not asked since.
-                self.read();
-            }
             self.write();
-            if draining && self.is_idle() {
-                self.stage = Stage::Stopped;
-            }
             if self.is_over() {
                 break;
             }
@@ -162,7 +159,14 @@ impl Session {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
                 () = ready(&self.socket, interest) => {}
-                () = &mut drain_begun, if !draining => draining = true,
+                () = &mut drain_begun, if !draining => {
+                    // A holder gets the chance to release; one that is silent is not waited for to the end.
+                    draining = true;
+                    let limit = self.idle_limit.map_or(self.service.drain_idle, |limit| limit.min(self.service.drain_idle));
+                    self.idle_limit = Some(limit);
+                    self.active_at = Instant::now();
+                    idle = Some(Box::pin(sleep(limit)));
+                }
                 () = expired(&mut idle) => self.look_whether_idle(&mut idle),
             }
         }
@@ -208,7 +212,7 @@ impl Session {
                     self.starved = true;
                     return;
                 }
-                Err(error) => return self.refuse_input(&error),
+                Err(error) => return self.refuse_input(error),
             }
         }
     }
@@ -302,7 +306,7 @@ impl Session {
     }
 
     /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
-    fn refuse_input(&mut self, error: &ProtocolError) {
+    fn refuse_input(&mut self, error: ProtocolError) {
         tracing::debug!(%error, "closing a client that does not speak the protocol");
         self.service.counters.count_error(ErrorCounter::Protocol);
         self.reply(&Reply::Error(format!("ERR {error}").into()));
@@ -358,16 +362,6 @@ impl Session {
         }
     }
 
-    /// Whether the client and the proxy owe each other nothing, not even the rest of a request.
-    fn is_idle(&self) -> bool {
-        self.stage == Stage::Open
-            && self.starved
-            && self.input.is_empty()
-            && self.decoder.is_between_requests()
-            && self.in_flight == 0
-            && self.replies.is_empty()
-    }
-
     /// Whether there is nothing left to run. What is left to write is written while closing.
     fn is_over(&self) -> bool {
         self.in_flight == 0
@@ -379,18 +373,18 @@ impl Session {
     }
 
     fn touch(&mut self) {
-        if self.service.limits.idle_timeout.is_some() {
+        if self.idle_limit.is_some() {
             self.active_at = Instant::now();
         }
     }
 
     /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
     fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
-        let (Some(timer), Some(timeout)) = (timer, self.service.limits.idle_timeout) else { return };
+        let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
         if self.in_flight > 0 {
             self.touch();
         }
-        let due = self.active_at + timeout;
+        let due = self.active_at + limit;
         if due > Instant::now() {
             timer.as_mut().reset(due);
             return;

@@ -90,13 +90,7 @@ struct Place<T> {
 
 impl<T> Default for ReplyQueue<T> {
     fn default() -> Self {
-        Self {
-            output: BytesMut::new(),
-            exposed: VecDeque::new(),
-            line: VecDeque::new(),
-            first: 0,
-            line_bytes: 0,
-        }
+        Self { output: BytesMut::new(), exposed: VecDeque::new(), line: VecDeque::new(), first: 0, line_bytes: 0 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all sessions share: the lock service behind them, the limits they keep, what they count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -12,6 +13,7 @@ use crate::coordinator::Coordinator;
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::latency::Latency;
+use crate::limits::DRAIN_IDLE_FRACTION;
 use crate::local::{Environment, Snapshot};
 use crate::lock::Moment;
 
@@ -25,6 +27,8 @@ pub struct Service {
     pub(crate) seats: Arc<Semaphore>,
     pub(crate) latency: Latency,
     pub(crate) drain: Drain,
+    /// How long a client that says nothing is kept once the drain has begun.
+    pub(crate) drain_idle: Duration,
     pub(crate) limits: Limits,
     pub(crate) command_limits: CommandLimits,
     pub(crate) tcp: Tcp,
@@ -66,6 +70,7 @@ impl Service {
             seats: Arc::new(Semaphore::new(facts.max_clients)),
             latency: Latency::new(),
             drain,
+            drain_idle: config.shutdown_grace / DRAIN_IDLE_FRACTION,
             limits: config.limits,
             command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift),
             tcp: config.tcp,

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Facts, Service};
+use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Limits, Log, LogFormat, Tcp};
 use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
@@ -22,7 +22,6 @@ use crate::lock::{
     AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, ReleaseVote, Resource, SignVote, Token, Ttl,
 };
 use crate::net::Listener;
-use crate::server;
 
 /// How long a test waits for what must come. Nothing waits for so long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,7 +69,9 @@ impl Script {
             state.held_keys.clear();
             std::mem::take(&mut state.held)
         };
-        held.into_iter().for_each(|(index, operation)| self.perform(index, operation));
+        for (index, operation) in held {
+            self.perform(index, operation);
+        }
     }
 
     /// What the first primary was asked so far.
@@ -112,35 +113,38 @@ impl Script {
 
     fn perform(&self, index: usize, operation: Operation) {
         match operation {
-            Operation::Acquire { resource, token, ticket, .. } => depart(ticket, || {
-                let records = &mut self.state().records[index];
-                match records.get(&resource) {
-                    Some(holder) => AcquireVote::Held(Holder::Value(holder.clone())),
-                    None => {
-                        records.insert(resource, bytes(&token));
-                        AcquireVote::Granted
+            Operation::Acquire { resource, token, ticket, .. } => {
+                depart(ticket, || {
+                    let records = &mut self.state().records[index];
+                    if let Some(holder) = records.get(&resource) {
+                        return AcquireVote::Held(Holder::Value(holder.clone()));
                     }
-                }
-            }),
-            Operation::Sign { resource, found, token, ticket, .. } => depart(ticket, || {
-                match self.state().records[index].get_mut(&resource) {
+                    records.insert(resource, bytes(&token));
+                    AcquireVote::Granted
+                });
+            }
+            Operation::Sign { resource, found, token, ticket, .. } => {
+                depart(ticket, || match self.state().records[index].get_mut(&resource) {
                     Some(value) if *value == found => {
                         *value = bytes(&token);
                         SignVote::Signed
                     }
                     _ => SignVote::Changed,
-                }
-            }),
-            Operation::Extend { resource, token, ticket, .. } => depart(ticket, || {
-                let holds = self.state().records[index].get(&resource) == Some(&bytes(&token));
-                if holds { ExtendVote::Extended } else { ExtendVote::Lacking }
-            }),
+                });
+            }
+            Operation::Extend { resource, token, ticket, .. } => {
+                depart(ticket, || {
+                    let holds = self.state().records[index].get(&resource) == Some(&bytes(&token));
+                    if holds { ExtendVote::Extended } else { ExtendVote::Lacking }
+                });
+            }
             Operation::Release { resource, token, ticket, .. } => {
-                let records = &mut self.state().records[index];
-                let holds = records.get(&resource) == Some(&bytes(&token));
+                let mut state = self.state();
+                let holds = state.records[index].get(&resource) == Some(&bytes(&token));
                 if holds {
-                    records.remove(&resource);
+                    state.records[index].remove(&resource);
                 }
+                drop(state);
                 if let Some(ticket) = ticket {
                     ticket.answer(if holds { ReleaseVote::Deleted } else { ReleaseVote::Lacking });
                 }
@@ -246,7 +250,7 @@ impl Proxy {
         let service = Service::new(&config, coordinator, counters, Drain::default(), facts, look);
         let listener = Listener::bind(&config.listen[0]).await.expect("a free port");
         let address = listener.local_address().expect("a bound address");
-        let door = tokio::spawn(server::serve(Arc::clone(&service), listener));
+        let door = tokio::spawn(take_in(Arc::clone(&service), listener));
         Self { service, script, address, door }
     }
 

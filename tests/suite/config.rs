@@ -78,7 +78,7 @@ fn the_compose_file_takes_its_password_from_the_environment_or_has_none() {
     let with = run(&["check", "--config", &file], &[("REDLOCK_PASSWORD", "hidden")]);
     assert_eq!((with.status.code(), text(&with.stderr)), (Some(0), ""));
     assert!(text(&with.stdout).contains("  password: \"<redacted>\" # "));
-    for address in ["0.0.0.0:6379", "dragonfly-1:6379", "dragonfly-2:6379", "dragonfly-3:6379"] {
+    for address in ["0.0.0.0:6379", "primary-1:6379", "primary-2:6379", "primary-3:6379"] {
         assert!(text(&with.stdout).contains(&format!("  - \"{address}\"\n")), "{address}");
     }
 }

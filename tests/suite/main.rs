@@ -1,4 +1,4 @@
-//! The tests that run the program itself, a module per promise.
+//! The tests that run the program itself or the simulation, a module per promise.
 
 // mod architecture;
 // mod auth;
@@ -10,9 +10,10 @@ mod errors;
 mod exclusion;
 mod fixture;
 mod greeting;
-// mod hostile;
+mod hostile;
 // mod limits;
 mod lock_service;
 mod owner;
 // mod secrecy;
 // mod shutdown;
+mod simulation;

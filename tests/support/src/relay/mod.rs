@@ -118,6 +118,7 @@ impl Relay {
         let background = Background::start("relay");
         let shared = Arc::new(Shared::new(target.into(), seed));
         let (port, listener) = bind_free(&background);
+        #[expect(clippy::disallowed_methods, reason = "a test asks a handful of times, and must not wait")]
         let (listening, wishes) = unbounded_channel();
         background.handle().spawn(run(Arc::clone(&shared), port, listener, wishes));
         Self { port, shared, listening, _background: background }

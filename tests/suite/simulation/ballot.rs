@@ -1,0 +1,57 @@
+//! The right to a vote, of whichever kind.
+
+use redlock_proxy::coordinator::{Ticket, Trouble};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, ReleaseVote, SignVote};
+
+use super::canaries::Canary;
+use super::primary::Answer;
+
+#[derive(Debug)]
+pub(super) enum Ballot {
+    Acquire(Ticket<AcquireVote>),
+    Sign(Ticket<SignVote>),
+    Extend(Ticket<ExtendVote>),
+    Release(Ticket<ReleaseVote>),
+}
+
+impl Ballot {
+    pub(super) fn depart(&self) -> bool {
+        match self {
+            Self::Acquire(ticket) => ticket.depart(),
+            Self::Sign(ticket) => ticket.depart(),
+            Self::Extend(ticket) => ticket.depart(),
+            Self::Release(ticket) => ticket.depart(),
+        }
+    }
+
+    pub(super) fn answer(self, answer: Answer) {
+        match (self, answer) {
+            (Self::Acquire(ticket), Answer::Acquire(vote)) => ticket.answer(vote),
+            (Self::Sign(ticket), Answer::Sign(vote)) => ticket.answer(vote),
+            (Self::Extend(ticket), Answer::Extend(vote)) => ticket.answer(vote),
+            (Self::Release(ticket), Answer::Release(vote)) => ticket.answer(vote),
+            (ballot, answer) => unreachable!("{answer:?} for {ballot:?}: a connection keeps its order"),
+        }
+    }
+
+    pub(super) fn silent(self, trouble: Trouble) {
+        match self {
+            Self::Acquire(ticket) => ticket.silent(trouble),
+            Self::Sign(ticket) => ticket.silent(trouble),
+            Self::Extend(ticket) => ticket.silent(trouble),
+            Self::Release(ticket) => ticket.silent(trouble),
+        }
+    }
+
+    pub(super) fn unsent(self, trouble: Trouble, canary: Option<Canary>) {
+        let absent = canary == Some(Canary::UnsentCountedAsAbsent);
+        match self {
+            Self::Acquire(ticket) => ticket.unsent(trouble),
+            Self::Sign(ticket) => ticket.unsent(trouble),
+            Self::Extend(ticket) if absent => ticket.answer(ExtendVote::Lacking),
+            Self::Extend(ticket) => ticket.unsent(trouble),
+            Self::Release(ticket) if absent => ticket.answer(ReleaseVote::Lacking),
+            Self::Release(ticket) => ticket.unsent(trouble),
+        }
+    }
+}

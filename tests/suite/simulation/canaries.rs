@@ -1,0 +1,115 @@
+//! One rule broken at a time, at the seams only: the production code is unchanged. Each must be caught, and by the
+//! promise that it breaks.
+//!
+//! A canary that sings no more says that the generator has lost the histories which that rule is there for.
+
+use super::checker::Claim;
+use super::plan::Plan;
+use super::{from_environment, run};
+
+/// The rule that a world breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Canary {
+    /// N/2 primaries are enough.
+    QuorumOfHalf,
+    /// A reply tells ttl - drift, however late it is written.
+    ValidityWithoutElapsed,
+    /// No allowance is made for primaries whose clocks run fast.
+    NoDrift,
+    /// A command's attempts, and its retry through another proxy, sign with one token.
+    TokenReused,
+    /// What did not answer is not asked to delete either.
+    WithdrawalSkippedForSilent,
+    /// A release or an extension that never left counts as "there is no such record".
+    UnsentCountedAsAbsent,
+    /// An extension may shorten.
+    ExtendWithoutGreaterThan,
+    /// Signing anew asks whose record it is, not which.
+    SigningByPrefix,
+    /// A take-over that is not wanted any more is also withdrawn where it signed.
+    TakeOverWithdrawnWhereSigned,
+    /// A new connection does not end the former ones.
+    NoKill,
+    /// A new connection ends the last one before it only.
+    OnlyTheLastKilled,
+    /// Two nodes are one server.
+    OneServerVotesTwice,
+}
+
+/// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
+/// other worlds, but none that is not among those that `may` break by this rule.
+#[track_caller]
+fn must_be_caught(canary: Canary, promise: Claim, may: &[Claim], most: u64) {
+    let first = from_environment("REDLOCK_SEED").unwrap_or(0);
+    for seed in first..first + most {
+        if let Err(broken) = run(Plan::new(seed, Some(canary))) {
+            let claim = broken.violation.claim;
+            assert!(claim == promise || may.contains(&claim), "not by what {canary:?} breaks: {broken}");
+            if claim == promise {
+                println!("{canary:?}, caught at seed {seed}: {broken}");
+                return;
+            }
+        }
+    }
+    panic!("{canary:?} broke no {promise:?} in {most} worlds");
+}
+
+#[test]
+fn a_quorum_of_half_lets_two_hold_one_lock() {
+    must_be_caught(Canary::QuorumOfHalf, Claim::Exclusion, &[Claim::ReleasedIsGone], 20);
+}
+
+#[test]
+fn validity_without_elapsed_lets_two_hold_one_lock() {
+    must_be_caught(Canary::ValidityWithoutElapsed, Claim::Exclusion, &[Claim::ValidityStands], 100);
+}
+
+#[test]
+fn no_allowance_for_drift_lets_two_hold_one_lock() {
+    must_be_caught(Canary::NoDrift, Claim::Exclusion, &[Claim::ValidityStands], 100);
+}
+
+#[test]
+fn a_token_used_twice_lets_the_withdrawal_of_one_try_free_what_another_won() {
+    must_be_caught(Canary::TokenReused, Claim::Exclusion, &[Claim::ValidityStands, Claim::ReleasedIsGone], 200);
+}
+
+#[test]
+fn a_withdrawal_skipped_where_no_answer_came_leaves_a_ghost() {
+    must_be_caught(Canary::WithdrawalSkippedForSilent, Claim::Ghost, &[], 200);
+}
+
+#[test]
+fn unsent_counted_as_absent_says_of_a_held_lock_that_it_is_not() {
+    must_be_caught(Canary::UnsentCountedAsAbsent, Claim::ValidityStands, &[], 50);
+}
+
+#[test]
+fn an_extension_that_shortens_lets_two_hold_one_lock() {
+    must_be_caught(Canary::ExtendWithoutGreaterThan, Claim::Exclusion, &[Claim::ValidityStands], 50);
+}
+
+#[test]
+fn signing_by_the_owners_name_overwrites_the_record_of_its_next_grant() {
+    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &[Claim::Exclusion], 2_000);
+}
+
+#[test]
+fn a_take_over_withdrawn_where_it_signed_frees_what_the_former_grant_rests_on() {
+    must_be_caught(Canary::TakeOverWithdrawnWhereSigned, Claim::Exclusion, &[Claim::ValidityStands], 200);
+}
+
+#[test]
+fn without_kill_bytes_of_a_former_connection_leave_a_ghost() {
+    must_be_caught(Canary::NoKill, Claim::Ghost, &[], 300);
+}
+
+#[test]
+fn bytes_of_the_connection_before_the_last_leave_a_ghost() {
+    must_be_caught(Canary::OnlyTheLastKilled, Claim::Ghost, &[], 1_000);
+}
+
+#[test]
+fn one_server_that_votes_twice_says_of_a_held_lock_that_it_is_not() {
+    must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Exclusion, Claim::Progress], 100);
+}

@@ -1,0 +1,57 @@
+//! Randomness that depends on nothing but the seed, the client, its command and the try: what one client does leaves the
+//! tokens of the others as they were.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redlock_proxy::coordinator::{Caller, Entropy};
+
+use super::canaries::Canary;
+use super::checker::Claim;
+use super::network::World;
+use super::random::Random;
+
+tokio::task_local! {
+    /// The command on whose behalf tokens are made.
+    pub(super) static COMMAND: Command;
+}
+
+/// One try of a command.
+pub(super) struct Command {
+    /// What the client asked for; a retry through another proxy is the same command.
+    pub(super) number: u64,
+    /// Which of its tries this is.
+    pub(super) attempt: u64,
+    pub(super) drawn: AtomicU64,
+    /// Who asked, of whom, for which key.
+    pub(super) caller: Arc<Caller>,
+    pub(super) world: Arc<World>,
+    pub(super) key: usize,
+}
+
+/// What the coordinators of one world draw from.
+#[derive(Debug)]
+pub(super) struct SeededEntropy {
+    pub(super) seed: u64,
+    pub(super) canary: Option<Canary>,
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        COMMAND.with(|command| {
+            let mut random = Random::new(self.seed ^ command.number, 1);
+            let is_token = bytes.len() > 8;
+            if is_token && command.caller.has_left() && command.drawn.load(Ordering::Relaxed) > 0 {
+                let what = "a further attempt was begun for a client that had left".to_owned();
+                command.world.with(|state| state.checker.violate(Claim::LeftIsLeft, command.key, what));
+            }
+            if !(is_token && self.canary == Some(Canary::TokenReused)) {
+                let drawn = command.drawn.fetch_add(1, Ordering::Relaxed);
+                random = Random::new(random.next(), (command.attempt << 32) + drawn);
+            }
+            for part in bytes.chunks_mut(8) {
+                part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]);
+            }
+        });
+    }
+}

@@ -1,0 +1,357 @@
+//! The world between the proxies and the model primaries: connections that keep the order of their bytes and promise
+//! nothing else.
+//!
+//! Everything that will happen lies in one queue, ordered by time; [`drive`] runs it on tokio's paused clock. A message
+//! is late by a little, now and then by much, and in foul weather the rest of a connection's bytes in one direction may
+//! stop at any message, to arrive long after, whatever has become of the connection. A stalled primary runs what it was
+//! sent when it wakes: each connection's bytes in order, the connections in any order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redlock_proxy::clock::Clock;
+use redlock_proxy::lock::NodeId;
+use tokio::sync::Notify;
+
+use super::canaries::Canary;
+use super::checker::Checker;
+use super::history::Actor;
+use super::link::Link;
+use super::primary::{Answer, Micros, Primary, Work};
+use super::random::Random;
+
+/// What travels to a primary.
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    /// The first word on a connection.
+    Hello,
+    /// End that connection.
+    Kill(i64),
+    Work(Work),
+}
+
+#[derive(Debug)]
+pub(super) enum Event {
+    Arrive { connection: usize, request: Request },
+    Answer { connection: usize, answer: Answer },
+    Flush { link: usize },
+    TimeOut { link: usize, item: u64 },
+    Silence { link: usize, connection: usize },
+    Open { link: usize },
+    Wake { primary: usize },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    ToPrimary,
+    ToProxy,
+}
+
+/// One connection, from its opening to the last of its bytes.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) link: usize,
+    /// The proxy has given it up: no answer is read from it any more. What it sent may still arrive.
+    pub(super) given_up: bool,
+    /// It broke so that what was on its way is lost.
+    pub(super) severed: bool,
+    /// The primary has ended it, from this moment on.
+    killed_at: Option<Micros>,
+    /// When the last message in each direction arrives: none overtakes it.
+    last: [Micros; 2],
+    /// Until when each direction is stopped.
+    pub(super) stopped_until: [Micros; 2],
+}
+
+/// How a primary fares.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    pub(super) stalled_until: Micros,
+    pub(super) unreachable_until: Micros,
+    backlog: Vec<(usize, Request)>,
+}
+
+/// What went on, for those who want to know whether a simulation was worth its time.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Incidents {
+    pub(super) links_lost: u64,
+    pub(super) kills: u64,
+    /// Requests of killed connections that arrived and were not run.
+    pub(super) bytes_of_the_killed: u64,
+    /// Requests that were run although their link had been given up.
+    pub(super) late_requests: u64,
+    pub(super) timed_out: u64,
+    pub(super) unsent: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) now: Micros,
+    pub(super) primaries: Vec<Primary>,
+    pub(super) links: Vec<Link>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) checker: Checker,
+    pub(super) incidents: Incidents,
+    pub(super) canary: Option<Canary>,
+    pub(super) random: Random,
+    /// Things go wrong now.
+    pub(super) stormy: bool,
+    /// Commands whose futures have not ended.
+    pub(super) under_way: usize,
+    pub(super) health: Vec<Health>,
+    /// Per link, until when its network is in foul weather.
+    pub(super) foul_until: Vec<Micros>,
+    /// Per link, until when its messages take longer, and by how much.
+    pub(super) slow: Vec<Option<(Micros, Micros)>>,
+    /// The usual travel time of each link, in microseconds.
+    distance: Vec<u64>,
+    events: BTreeMap<(Micros, u64), Event>,
+    scheduled: u64,
+    /// When the driver will look again, if nobody wakes it.
+    next_look: Micros,
+}
+
+impl State {
+    pub(super) fn new(primaries: Vec<Primary>, links: Vec<Link>, keys: usize, mut random: Random) -> Self {
+        let far = random.pick(&[300, 1_000, 3_000]);
+        let distance = links.iter().map(|_| random.between(100, far)).collect();
+        Self {
+            now: 0,
+            health: primaries.iter().map(|_| Health::default()).collect(),
+            foul_until: vec![0; links.len()],
+            slow: vec![None; links.len()],
+            distance,
+            primaries,
+            links,
+            connections: Vec::new(),
+            checker: Checker::new(keys),
+            incidents: Incidents::default(),
+            canary: None,
+            random,
+            stormy: false,
+            under_way: 0,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            next_look: Micros::MAX,
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: Micros, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((at.max(self.now), self.scheduled), event);
+    }
+
+    /// A new connection of a link; `None` when the primary does not accept any.
+    pub(super) fn connect(&mut self, link: usize) -> Option<usize> {
+        if self.health[self.links[link].primary].unreachable_until > self.now {
+            return None;
+        }
+        self.connections.push(Connection {
+            link,
+            given_up: false,
+            severed: false,
+            killed_at: None,
+            last: [0; 2],
+            stopped_until: [0; 2],
+        });
+        Some(self.connections.len() - 1)
+    }
+
+    pub(super) fn send(&mut self, connection: usize, request: Request) {
+        let at = self.arrival(connection, Direction::ToPrimary);
+        self.schedule(at, Event::Arrive { connection, request });
+    }
+
+    /// When a message sent now arrives.
+    fn arrival(&mut self, connection: usize, direction: Direction) -> Micros {
+        let link = self.connections[connection].link;
+        let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
+        if self.stormy && self.random.percent(1) {
+            delay += self.random.between(10_000, 250_000);
+        }
+        if let Some((until, by)) = self.slow[link]
+            && until > self.now
+        {
+            delay += by;
+        }
+        let foul_until = self.foul_until[link];
+        let stops = foul_until > self.now && self.random.percent(30);
+        let longer = if stops { self.random.between(0, 400_000) } else { 0 };
+        let connection = &mut self.connections[connection];
+        let (last, stopped_until) = match direction {
+            Direction::ToPrimary => (&mut connection.last[0], &mut connection.stopped_until[0]),
+            Direction::ToProxy => (&mut connection.last[1], &mut connection.stopped_until[1]),
+        };
+        if stops {
+            *stopped_until = (*stopped_until).max(foul_until + longer);
+        }
+        *last = (*last).max(self.now + delay).max(*stopped_until + delay);
+        *last
+    }
+
+    /// The model primary that stands for a node.
+    pub(super) fn primary_of(&self, node: NodeId) -> usize {
+        self.links[node.index()].primary
+    }
+
+    /// Everything has arrived, every link is up and flows, and nothing is owed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let travels = |event: &Event| {
+            matches!(event, Event::Arrive { .. } | Event::Answer { .. } | Event::Open { .. } | Event::Wake { .. })
+        };
+        let flows = |link: &Link| {
+            let connection = link.connection().map(|connection| &self.connections[connection]);
+            connection.is_some_and(|connection| connection.stopped_until.iter().all(|until| *until <= self.now))
+        };
+        self.links.iter().all(|link| link.is_at_rest() && flows(link)) && !self.events.values().any(travels)
+    }
+
+    /// Runs all that is due.
+    fn run_due(&mut self) {
+        while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            match entry.remove() {
+                Event::Arrive { connection, request } => self.arrive(connection, request),
+                Event::Answer { connection, answer } => self.answered(connection, answer),
+                Event::Flush { link } => self.flush(link),
+                Event::TimeOut { link, item } => self.timed_out(link, item),
+                Event::Silence { link, connection } => self.listen(link, connection),
+                Event::Open { link } => self.open(link),
+                Event::Wake { primary } => self.wake(primary),
+            }
+        }
+    }
+
+    fn arrive(&mut self, connection: usize, request: Request) {
+        let link = self.connections[connection].link;
+        let health = &mut self.health[self.links[link].primary];
+        if health.stalled_until > self.now || !health.backlog.is_empty() {
+            health.backlog.push((connection, request));
+        } else {
+            self.execute(connection, &request);
+        }
+    }
+
+    fn execute(&mut self, connection: usize, request: &Request) {
+        let Connection { link, killed_at, given_up, severed, .. } = self.connections[connection];
+        if severed {
+            return;
+        }
+        if killed_at.is_some_and(|killed_at| killed_at <= self.now) {
+            self.incidents.bytes_of_the_killed += 1;
+            return;
+        }
+        let answer = match request {
+            Request::Hello => Answer::Hello,
+            Request::Kill(id) => self.kill(*id),
+            Request::Work(work) => {
+                self.incidents.late_requests += u64::from(given_up);
+                let primary = self.links[link].primary;
+                let (answer, what) = self.primaries[primary].execute(self.now, work);
+                let (Work::Acquire { key, token, .. }
+                | Work::Sign { key, token, .. }
+                | Work::Extend { key, token, .. }
+                | Work::Release { key, token, .. }) = work;
+                let proxy = self.links[link].proxy as u64;
+                self.checker.history.add(self.now, *key, Actor::Primary(primary), what, Some(token), Some(proxy));
+                answer
+            }
+        };
+        let at = self.arrival(connection, Direction::ToProxy);
+        self.schedule(at, Event::Answer { connection, answer });
+    }
+
+    /// Ends a connection. It goes on for a moment with what the primary has already read of it; until then, a further
+    /// kill finds it again.
+    fn kill(&mut self, id: i64) -> Answer {
+        let connection = usize::try_from(id).ok().and_then(|index| self.connections.get_mut(index));
+        let Some(connection) = connection else {
+            return Answer::Killed(0);
+        };
+        let lingers = self.random.between(0, 3_000);
+        let killed_at = *connection.killed_at.get_or_insert_with(|| {
+            self.incidents.kills += 1;
+            self.now + lingers
+        });
+        Answer::Killed(i64::from(killed_at > self.now))
+    }
+
+    fn wake(&mut self, primary: usize) {
+        if self.health[primary].stalled_until > self.now {
+            return;
+        }
+        let mut backlog = std::mem::take(&mut self.health[primary].backlog);
+        while !backlog.is_empty() {
+            let connection = backlog[self.random.below(backlog.len())].0;
+            let (its, others) = backlog.into_iter().partition(|(other, _)| *other == connection);
+            backlog = others;
+            let its: Vec<(usize, Request)> = its;
+            for (connection, request) in &its {
+                self.execute(*connection, request);
+            }
+        }
+    }
+}
+
+/// The state, shared by the links, the clients and the driver.
+#[derive(Debug)]
+pub(super) struct World {
+    state: Mutex<State>,
+    clock: Clock,
+    bell: Notify,
+}
+
+impl World {
+    pub(super) fn new(state: State, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(state), clock, bell: Notify::new() })
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        self.clock.now().as_micros()
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Looks at the state, or changes it, at this moment.
+    pub(super) fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.now = self.now();
+        let result = change(&mut state);
+        if state.events.first_key_value().is_some_and(|(key, _)| key.0 < state.next_look) {
+            state.next_look = 0;
+            self.bell.notify_one();
+        }
+        result
+    }
+
+    /// Whether a promise was broken, so that the rest is of no interest.
+    pub(super) fn is_over(&self) -> bool {
+        self.with(|state| state.checker.violation.is_some())
+    }
+}
+
+/// Lets things happen when their time has come, to the microsecond: tokio's timers know whole milliseconds, so the last
+/// bit of the way to an event the clock is moved by hand.
+pub(super) async fn drive(world: Arc<World>) {
+    loop {
+        let next = world.with(|state| {
+            state.run_due();
+            let next = state.events.first_key_value().map_or(Micros::MAX, |(key, _)| key.0);
+            state.next_look = next;
+            next
+        });
+        // Whoever was woken acts before time goes on.
+        tokio::task::yield_now().await;
+        let wait_us = next.saturating_sub(world.now());
+        if next == Micros::MAX {
+            world.bell.notified().await;
+        } else if wait_us >= 2_000 {
+            let most = Duration::from_millis(wait_us / 1_000 - 1);
+            let _ = tokio::time::timeout(most, world.bell.notified()).await;
+        } else if wait_us > 0 {
+            tokio::time::advance(Duration::from_micros(wait_us)).await;
+        }
+    }
+}

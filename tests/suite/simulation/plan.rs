@@ -1,0 +1,97 @@
+//! What a world is made of: all of it follows from the seed, and from the one rule that a canary breaks.
+
+use std::time::Duration;
+
+use redlock_proxy::coordinator::Rules;
+use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
+use redlock_proxy::lock::{Drift, Quorum, Ttl};
+
+use super::canaries::Canary;
+use super::link::Link;
+use super::primary::{Micros, Primary};
+use super::random::Random;
+
+/// In parts per million of the ttl: the default.
+const DRIFT_PPM: u32 = 10_000;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) canary: Option<Canary>,
+    pub(super) total: usize,
+    pub(super) quorum: Quorum,
+    pub(super) proxies: usize,
+    pub(super) keys: usize,
+    pub(super) clients: usize,
+    /// How many commands in a hundred their clients do not wait for patiently.
+    pub(super) impatience: u64,
+    /// The mean time between two misfortunes.
+    pub(super) misfortune_every: Micros,
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64, canary: Option<Canary>) -> Self {
+        let mut random = Random::new(seed, 2);
+        let total = random.pick(&[3, 3, 4, 5, 5]);
+        let needed = total / 2 + 1 + usize::from(random.percent(10));
+        let sound = Quorum::new(needed, total).expect("a majority, and never more than all");
+        let half = Quorum::unsound(u8::try_from(total / 2).expect("small"), u8::try_from(total).expect("small"));
+        Self {
+            seed,
+            canary,
+            total,
+            quorum: if canary == Some(Canary::QuorumOfHalf) { half } else { sound },
+            proxies: random.pick(&[2, 2, 3]),
+            keys: random.pick(&[1, 2, 2]),
+            clients: random.pick(&[3, 4, 5]),
+            impatience: random.pick(&[20, 50, 80]),
+            misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
+        }
+    }
+
+    pub(super) fn drift(&self) -> Drift {
+        match self.canary {
+            Some(Canary::NoDrift) => Drift::unsound_none(),
+            _ => Drift::from_parts_per_million(DRIFT_PPM),
+        }
+    }
+
+    /// Primaries whose clocks run within the allowance, all fast in some worlds.
+    pub(super) fn primaries(&self, random: &mut Random) -> Vec<Primary> {
+        let slowest = random.pick(&[0, DRIFT_PPM, 2 * DRIFT_PPM]);
+        let primaries = (0..self.total).map(|_| {
+            let rate = i64::from(DRIFT_PPM) - i64::try_from(random.between(0, u64::from(slowest))).expect("small");
+            Primary::new(self.all_keys(), random.between(0, 1_000_000), rate, self.canary)
+        });
+        primaries.collect()
+    }
+
+    /// One more than the clients fight for: it is free when a storm is over.
+    pub(super) fn all_keys(&self) -> usize {
+        self.keys + 1
+    }
+
+    /// The links of all proxies, one proxy after the other.
+    pub(super) fn links(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        for proxy in 0..self.proxies {
+            for node in self.quorum.nodes() {
+                let twice = self.canary == Some(Canary::OneServerVotesTwice) && node.index() == 1;
+                links.push(Link::new(proxy, if twice { 0 } else { node.index() }, node));
+            }
+        }
+        links
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            quorum: self.quorum,
+            drift: self.drift(),
+            // Far longer than a world lives: a withdrawal is owed to the end, however late its SET was run.
+            max_ttl: Ttl::from_millis(MAX_TTL_MS_DEFAULT).expect("in range"),
+            attempts: 3,
+            retry_delay: Duration::from_millis(25),
+            node_timeout: Duration::from_millis(40),
+        }
+    }
+}

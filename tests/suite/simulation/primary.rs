@@ -1,0 +1,137 @@
+//! A model primary: what the commands and scripts of a real one do to a handful of keys, on a clock of its own.
+//!
+//! The clock runs fast or slow within the allowance, and reads whole milliseconds: a record may go up to a millisecond
+//! before its time, as it may on a real server.
+
+use bytes::Bytes;
+use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, Moment, ReleaseVote, SignVote, Token};
+
+use super::canaries::Canary;
+
+/// Microseconds since the simulation began, on the clock that the proxies read.
+pub(super) type Micros = u64;
+
+/// An operation as it travels.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    Acquire { key: usize, token: Token, ttl_ms: u64 },
+    Sign { key: usize, found: Bytes, token: Token, ttl_ms: u64 },
+    Extend { key: usize, token: Token, ttl_ms: u64 },
+    Release { key: usize, token: Token, until: Moment },
+}
+
+/// What a primary answers.
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Hello,
+    Killed(i64),
+    Acquire(AcquireVote),
+    Sign(SignVote),
+    Extend(ExtendVote),
+    Release(ReleaseVote),
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    value: Token,
+    /// On the primary's clock.
+    expires_ms: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Primary {
+    records: Vec<Option<Record>>,
+    /// How far its clock was ahead at the start.
+    offset: Micros,
+    /// Its clock's rate, in microseconds per second of the proxies' clock.
+    rate: u64,
+    canary: Option<Canary>,
+}
+
+const SECOND: u64 = 1_000_000;
+
+impl Primary {
+    /// `parts_per_million` fast (or slow, when negative).
+    pub(super) fn new(keys: usize, offset: Micros, parts_per_million: i64, canary: Option<Canary>) -> Self {
+        let rate = SECOND.checked_add_signed(parts_per_million).expect("a rate near one");
+        Self { records: vec![None; keys], offset, rate, canary }
+    }
+
+    /// Runs one operation; also tells in a word what became of it.
+    pub(super) fn execute(&mut self, now: Micros, work: &Work) -> (Answer, &'static str) {
+        let clock_ms = self.clock_ms(now);
+        match work {
+            Work::Acquire { key, token, ttl_ms } => {
+                let slot = self.slot(*key, clock_ms);
+                if let Some(record) = slot {
+                    let value = Bytes::copy_from_slice(record.value.as_bytes());
+                    return (Answer::Acquire(AcquireVote::Held(Holder::Value(value))), "SET NX: held");
+                }
+                *slot = Some(Record { value: token.clone(), expires_ms: clock_ms + ttl_ms });
+                (Answer::Acquire(AcquireVote::Granted), "SET NX: set")
+            }
+            Work::Sign { key, found, token, ttl_ms } => {
+                let by_prefix = self.canary == Some(Canary::SigningByPrefix);
+                match self.slot(*key, clock_ms) {
+                    Some(record)
+                        if record.value.as_bytes() == found
+                            || by_prefix && owner_of(record.value.as_bytes()) == owner_of(found) =>
+                    {
+                        record.value = token.clone();
+                        record.expires_ms = record.expires_ms.max(clock_ms + ttl_ms);
+                        (Answer::Sign(SignVote::Signed), "signing: signed")
+                    }
+                    _ => (Answer::Sign(SignVote::Changed), "signing: changed"),
+                }
+            }
+            Work::Extend { key, token, ttl_ms } => {
+                let shortens = self.canary == Some(Canary::ExtendWithoutGreaterThan);
+                match self.slot(*key, clock_ms) {
+                    Some(record) if record.value == *token => {
+                        let asked = clock_ms + ttl_ms;
+                        record.expires_ms = if shortens { asked } else { asked.max(record.expires_ms) };
+                        (Answer::Extend(ExtendVote::Extended), "extension: extended")
+                    }
+                    _ => (Answer::Extend(ExtendVote::Lacking), "extension: lacking"),
+                }
+            }
+            Work::Release { key, token, .. } => match self.slot(*key, clock_ms) {
+                slot @ Some(_) if slot.as_ref().is_some_and(|record| record.value == *token) => {
+                    *slot = None;
+                    (Answer::Release(ReleaseVote::Deleted), "release: deleted")
+                }
+                _ => (Answer::Release(ReleaseVote::Lacking), "release: lacking"),
+            },
+        }
+    }
+
+    /// Whose record lies under the key.
+    pub(super) fn holder(&self, key: usize, now: Micros) -> Option<&Token> {
+        let record = self.records[key].as_ref()?;
+        (record.expires_ms > self.clock_ms(now)).then_some(&record.value)
+    }
+
+    /// When the key will be free, if nobody touches it: in the past when it is free already.
+    pub(super) fn free_at(&self, key: usize) -> Micros {
+        let expires_ms = self.records[key].as_ref().map_or(0, |record| record.expires_ms);
+        (expires_ms * 1_000).saturating_sub(self.offset) * SECOND / self.rate
+    }
+
+    fn clock_ms(&self, now: Micros) -> u64 {
+        (self.offset + now * self.rate / SECOND) / 1_000
+    }
+
+    /// The key's place, emptied when its time has passed.
+    fn slot(&mut self, key: usize, clock_ms: u64) -> &mut Option<Record> {
+        let slot = &mut self.records[key];
+        if slot.as_ref().is_some_and(|record| record.expires_ms <= clock_ms) {
+            *slot = None;
+        }
+        slot
+    }
+}
+
+/// What stands before the last colon of a token.
+fn owner_of(token: &[u8]) -> Option<&[u8]> {
+    token.iter().rposition(|byte| *byte == b':').map(|colon| &token[..colon])
+}

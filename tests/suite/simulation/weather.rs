@@ -1,0 +1,91 @@
+//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls, a connection
+//! that breaks, a primary that nobody reaches, a proxy that is cut off from most of them.
+
+use super::history::Actor;
+use super::network::{Event, State};
+
+impl State {
+    /// Something goes wrong somewhere.
+    pub(super) fn misfortune(&mut self) {
+        self.stormy = true;
+        let link = self.random.below(self.links.len());
+        let primary = self.links[link].primary;
+        match self.random.between(0, 99) {
+            0..=39 => {
+                let lasts = self.random.between(50_000, 900_000);
+                self.foul_until[link] = self.now + lasts;
+            }
+            40..=54 => self.slow_down(self.links[link].proxy),
+            55..=66 => self.stall(primary),
+            67..=79 => self.reset(link),
+            80..=89 => self.isolate(primary),
+            _ => self.cut_off(self.links[link].proxy),
+        }
+    }
+
+    /// No new trouble begins; what is late still arrives late.
+    pub(super) fn heal(&mut self) {
+        self.stormy = false;
+        self.slow.iter_mut().for_each(|slow| *slow = None);
+        self.foul_until.iter_mut().for_each(|until| *until = 0);
+    }
+
+    /// Longer than a primary is waited for, shorter than the silence after which a link is given up.
+    fn slow_down(&mut self, proxy: usize) {
+        let lasts = self.random.between(50_000, 500_000);
+        for link in 0..self.links.len() {
+            if self.links[link].proxy == proxy && self.random.percent(60) {
+                let by = self.random.between(5_000, 55_000);
+                self.slow[link] = Some((self.now + lasts, by));
+            }
+        }
+    }
+
+    fn stall(&mut self, primary: usize) {
+        let lasts = self.random.between(20_000, 500_000);
+        self.checker.history.add_event(self.now, Actor::Primary(primary), "stalls, us:", lasts);
+        let until = &mut self.health[primary].stalled_until;
+        *until = (*until).max(self.now + lasts);
+        let until = *until;
+        self.schedule(until, Event::Wake { primary });
+    }
+
+    fn reset(&mut self, link: usize) {
+        if let Some(connection) = self.links[link].connection() {
+            self.connections[connection].severed = self.random.percent(50);
+            self.lose(link);
+        }
+    }
+
+    /// Nobody can reach the primary for a while; it forgets nothing.
+    fn isolate(&mut self, primary: usize) {
+        let lasts = self.random.between(50_000, 400_000);
+        self.checker.history.add_event(self.now, Actor::Primary(primary), "is isolated, us:", lasts);
+        self.health[primary].unreachable_until = self.now + lasts;
+        for link in 0..self.links.len() {
+            if self.links[link].primary == primary {
+                self.foul_until[link] = self.now + lasts;
+                if self.random.percent(50) { self.reset(link) } else { self.stop(link) }
+            }
+        }
+    }
+
+    /// A proxy reaches few primaries for a while.
+    fn cut_off(&mut self, proxy: usize) {
+        let lasts = self.random.between(50_000, 400_000);
+        self.checker.history.add_event(self.now, Actor::Proxy(proxy), "is cut off, us:", lasts);
+        for link in 0..self.links.len() {
+            if self.links[link].proxy == proxy && self.random.percent(70) {
+                self.foul_until[link] = self.now + lasts;
+                self.stop(link);
+            }
+        }
+    }
+
+    fn stop(&mut self, link: usize) {
+        if let Some(connection) = self.links[link].connection() {
+            let until = self.foul_until[link];
+            self.connections[connection].stopped_until = [until; 2];
+        }
+    }
+}
