@@ -92,14 +92,34 @@ fn parts(value: &Value) -> Vec<(Option<String>, &Value)> {
 /// Names of commands are data, all others belong to the shape.
 fn field_name(name: &Value) -> Option<String> {
     const FIELDS: [&str; 22] = [
-        "summary", "since", "group", "complexity", "arguments", "subcommands", "name", "type", "token", "flags",
-        "key_spec_index", "display_text", "module", "doc_flags", "deprecated_since", "replaced_by", "history",
-        "begin_search", "find_keys", "spec", "RO", "notes",
+        "summary",
+        "since",
+        "group",
+        "complexity",
+        "arguments",
+        "subcommands",
+        "name",
+        "type",
+        "token",
+        "flags",
+        "key_spec_index",
+        "display_text",
+        "module",
+        "doc_flags",
+        "deprecated_since",
+        "replaced_by",
+        "history",
+        "begin_search",
+        "find_keys",
+        "spec",
+        "RO",
+        "notes",
     ];
     let name = name.text();
     // In a specification: `index`, `lastkey` and the like; they differ by its type.
-    (FIELDS.contains(&name.as_str()) || ["index", "keyword", "startfrom", "lastkey", "keystep", "limit"].contains(&name.as_str()))
-        .then_some(name)
+    (FIELDS.contains(&name.as_str())
+        || ["index", "keyword", "startfrom", "lastkey", "keystep", "limit"].contains(&name.as_str()))
+    .then_some(name)
 }
 
 /// What RESP2 makes of an answer in RESP3.
@@ -143,8 +163,14 @@ async fn answers_have_the_shapes_of_a_real_server() {
 async fn resp2_has_the_same_answers_without_sets_and_maps() {
     for mut client in [redis().await, proxy().await.connect().await] {
         let questions = [
-            "COMMAND", "COMMAND DOCS", "COMMAND INFO ping hello client", "COMMAND INFO client|setname",
-            "COMMAND DOCS client", "COMMAND LIST", "COMMAND COUNT", "COMMAND LIST FILTERBY PATTERN *l*",
+            "COMMAND",
+            "COMMAND DOCS",
+            "COMMAND INFO ping hello client",
+            "COMMAND INFO client|setname",
+            "COMMAND DOCS client",
+            "COMMAND LIST",
+            "COMMAND COUNT",
+            "COMMAND LIST FILTERBY PATTERN *l*",
         ];
         let mut answers = Vec::new();
         for question in questions {
@@ -237,7 +263,8 @@ async fn getkeys_names_the_key_and_errs_in_redis_words() {
         assert_eq!(client.call(&question).await, Value::Array(vec![Value::bulk("k")]), "{line}");
     }
     // The same mistakes with a command of Redis' and with ours.
-    for (theirs, ours) in [("ping x", "ping x"), ("nope a", "nope a"), ("set k", "rlock k"), ("pexpire k", "rextend k")] {
+    for (theirs, ours) in [("ping x", "ping x"), ("nope a", "nope a"), ("set k", "rlock k"), ("pexpire k", "rextend k")]
+    {
         let expected = reference.call(&[vec!["COMMAND", "GETKEYS"], words(theirs)].concat()).await;
         assert!(expected.is_error(), "{expected:?}");
         assert_eq!(client.call(&[vec!["COMMAND", "GETKEYS"], words(ours)].concat()).await, expected, "{ours}");

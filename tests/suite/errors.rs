@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use support::scripted::Recorded;
 use support::{ByteClient, Kind, ProxyOptions, ScriptedNode, Value};
 
 use crate::fixture::{shared_proxy, start};
@@ -127,7 +128,7 @@ async fn every_mistake_has_its_words_and_reaches_no_primary() {
         }
     }
     for node in &nodes {
-        let asked: BTreeSet<String> = node.commands().iter().map(|command| command.name()).collect();
+        let asked: BTreeSet<String> = node.commands().iter().map(Recorded::name).collect();
         assert!(asked.iter().all(|name| name == "ROLE"), "{asked:?}");
     }
 }
@@ -182,8 +183,14 @@ async fn framing_mistakes_have_redis_words_and_end_the_connection() {
 #[tokio::test]
 async fn what_redis_lets_pass_passes() {
     let proxy = shared_proxy(Kind::any(), 3).await;
-    let cases: [&[u8]; 6] =
-        [b"\r\n\r\nPING\r\n", b"*0\r\nPING\r\n", b"*-1\r\nPING\r\n", b"ping\n", b"*1\r\n$4\r\npInG\r\n", b"\"PING\"\r\n"];
+    let cases: [&[u8]; 6] = [
+        b"\r\n\r\nPING\r\n",
+        b"*0\r\nPING\r\n",
+        b"*-1\r\nPING\r\n",
+        b"ping\n",
+        b"*1\r\n$4\r\npInG\r\n",
+        b"\"PING\"\r\n",
+    ];
     let mut client: ByteClient = proxy.connect().await;
     for bytes in cases {
         client.send_raw(bytes).await;

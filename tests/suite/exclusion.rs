@@ -123,21 +123,25 @@ async fn until(contest: &Contest, moment: Duration) {
 
 /// All is well; then a primary stands still; then links are cut, one after the other, and once all of a primary's.
 async fn make_trouble(contest: &Contest, fleet: &mut Fleet, links: &[Vec<Relay>; 2]) {
-    until(contest, Duration::from_millis(1000)).await;
+    until(contest, Duration::from_secs(1)).await;
     fleet[1].pause();
     until(contest, Duration::from_millis(3500)).await;
     fleet[1].resume();
     until(contest, Duration::from_millis(4500)).await;
     for turn in 0..10 {
         let link = &links[turn % 2][turn % 3];
-        if turn % 3 == 2 { link.reset() } else { link.cut() }
+        if turn % 3 == 2 {
+            link.reset();
+        } else {
+            link.cut();
+        }
         until(contest, contest.now() + Duration::from_millis(150)).await;
     }
     for proxy in links {
         proxy[0].refuse();
         proxy[0].cut();
     }
-    until(contest, Duration::from_millis(7000)).await;
+    until(contest, Duration::from_secs(7)).await;
     for proxy in links {
         proxy[0].accept();
     }

@@ -78,7 +78,7 @@ pub(crate) fn addresses(relays: &[Relay]) -> Vec<String> {
     relays.iter().map(Relay::address).collect()
 }
 
-/// Numbers that look random and are the same in each run: SplitMix64.
+/// Numbers that look random and are the same in each run (`SplitMix64`).
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 

@@ -54,7 +54,8 @@ async fn what_client_libraries_send_on_connecting_is_answered() {
         let info = client.call(&["CLIENT", "INFO"]).await.text();
         let id = client.call(&["CLIENT", "ID"]).await.integer();
         let address = client.local_address();
-        let told = [&format!("id={id}"), &format!("addr={address}"), "name=worker-7", "lib-name=redis-py", "lib-ver=8.1.0"];
+        let told =
+            [&format!("id={id}"), &format!("addr={address}"), "name=worker-7", "lib-name=redis-py", "lib-ver=8.1.0"];
         for field in told {
             assert!(info.split_whitespace().any(|word| word == field), "{field} in {info}");
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use support::{Action, Direction, Fault, Fleet, Kind, ProxyOptions, ScriptedNode, Server, Value, eventually, shared, unique_key};
+use support::{
+    Action, Direction, Fault, Fleet, Kind, ProxyOptions, ScriptedNode, Server, Value, eventually, shared, unique_key,
+};
 
 use crate::fixture::{Lock, addresses, ready_proxy, relays, shared_proxy, start};
 
