@@ -91,7 +91,7 @@ fn values(answer: &[u8], bytes: &[u8]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn announced_lengths_reserve_no_memory() {
+async fn announced_lengths_take_no_memory() {
     let mut target = Target::start().await;
     // 300 MB and 300,000 arguments, by announcement.
     let mut waiting = Vec::new();

@@ -6,7 +6,7 @@ use support::resp::encode_command;
 use support::{Action, ByteClient, Kind, PATIENCE, Proxy, ProxyOptions, ScriptedNode, Value, eventually, shared};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::fixture::{Lock, PROXY, start};
@@ -85,55 +85,57 @@ async fn key_bytes_bound_the_name_of_a_lock() {
 #[tokio::test]
 async fn pipeline_depth_bounds_the_locks_under_way_and_stops_reading() {
     let (nodes, proxy) = patient(&[("limits.pipeline_depth", "2")]).await;
-    for node in &nodes {
-        node.on("SET", Action::delay(Duration::from_millis(300)));
-    }
     let mut client = proxy.connect().await;
-    for key in ["a", "b", "c", "d", "e"] {
-        client.send(&["RLOCK", key, "600000"]).await;
+    for number in 0..50 {
+        client.send(&["RLOCK", &format!("job{number}"), "600000"]).await;
     }
-    // Node by node: the second two are sent when one of the first has been answered, and so on.
-    let replies = client.read_replies(5).await;
+    let replies = client.read_replies(50).await;
     assert!(replies.iter().all(|reply| Lock::of(reply).is_some()), "{replies:?}");
-    for node in &nodes {
-        let sent = node.commands_named("SET");
-        let keys: Vec<String> = sent.iter().map(|set| set.argument(1)).collect();
-        assert_eq!(keys, ["a", "b", "c", "d", "e"]);
-        // They were taken on two at a time: five at once would have come in one batch, within a moment.
-        assert!(sent[4].at.duration_since(sent[0].at) >= Duration::from_millis(300));
-    }
 
-    // And while two are under way, nothing is read: whoever sends on is held up, and the proxy does not grow.
+    // Two that are never answered: the third is not begun, nothing behind it is read, and the proxy does not grow.
     for node in &nodes {
         node.on("SET", Action::Silence);
     }
     let before = proxy.footprint().resident_bytes;
-    let stream = TcpStream::connect(proxy.address()).await.expect("it accepts");
-    let sent = flood(stream, &encode_command(&["RLOCK", "job", "600000"])).await;
-    assert!(sent.is_err(), "all of it was read");
+    let commands: Vec<u8> = ["a", "b", "c", "d"].map(|key| encode_command(&["RLOCK", key, "600000"])).concat();
+    let (stream, sent) = flood(proxy.address(), &commands).await;
+    assert!(sent.is_ok_and(|sent| sent < FLOOD_BYTES), "all of it was read");
+    for node in &nodes {
+        // The first fifty may still have been on their way to one of the nodes.
+        let keys = node.commands_named("SET").into_iter().map(|set| set.argument(1));
+        let keys: Vec<String> = keys.filter(|key| !key.starts_with("job")).collect();
+        assert_eq!(keys, ["a", "b"]);
+    }
     assert!(proxy.footprint().resident_bytes.saturating_sub(before) < 16 * 1024 * 1024);
     assert_eq!(proxy.command(&["PING"]).await, Value::simple("PONG"));
+    drop(stream);
 }
 
-/// Sends one command again and again; an error when the other side has stopped reading before the end.
-async fn flood(mut stream: TcpStream, command: &[u8]) -> Result<std::io::Result<()>, tokio::time::error::Elapsed> {
-    let chunk = command.repeat(1024 * 1024 / command.len());
-    // Nothing can be awaited that says "for ever": a second without any progress is taken for it.
-    for _ in 0..FLOOD_BYTES.div_ceil(chunk.len()) {
-        if let Err(error) = timeout(Duration::from_secs(1), stream.write_all(&chunk)).await? {
-            return Ok(Err(error));
+/// Sends one command again and again and reads nothing. How many bytes were taken before no more were, or all; an error when the
+/// other side has closed.
+async fn flood(address: String, command: &[u8]) -> (TcpStream, std::io::Result<usize>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // Small buffers on this side, so that the proxy's are soon the ones that matter.
+    socket.set_send_buffer_size(16 * 1024).expect("it can be set");
+    socket.set_recv_buffer_size(16 * 1024).expect("it can be set");
+    let mut stream = socket.connect(address.parse().expect("an address")).await.expect("it accepts");
+    let bytes = command.repeat(FLOOD_BYTES.div_ceil(command.len()));
+    let mut sent = 0;
+    while sent < FLOOD_BYTES {
+        // Nothing can be awaited that says "for ever": a second in which not one byte is taken stands for it.
+        match timeout(Duration::from_secs(1), stream.write(&bytes[sent..])).await {
+            Ok(Ok(written)) => sent += written,
+            Ok(Err(error)) => return (stream, Err(error)),
+            Err(_) => break,
         }
     }
-    Ok(Ok(()))
+    (stream, Ok(sent))
 }
 
 #[tokio::test]
 async fn connections_bound_the_clients_and_the_next_is_told_so() {
     let proxy = limited("limits.connections", 2).await;
-    let settled = async || proxy.counter("connected_clients").await == 1;
-    eventually(settled, "the harness' own connections to be gone").await;
-    let (mut one, other) = (proxy.connect().await, proxy.connect().await);
-    assert_eq!(one.call(&["PING"]).await, Value::simple("PONG"));
+    let (mut one, other) = (seated(&proxy).await, seated(&proxy).await);
     for count in 1..=3 {
         let mut third = ByteClient::connect(proxy.address()).await;
         third.expect_bytes("-ERR max number of clients reached\r\n").await;
@@ -144,12 +146,23 @@ async fn connections_bound_the_clients_and_the_next_is_told_so() {
     let told = one.call(&["CONFIG", "GET", "maxclients"]).await;
     assert_eq!(told.field("maxclients"), Some(&Value::bulk("2")));
     drop(other);
+    seated(&proxy).await;
+}
+
+/// A client that has a seat, waited for until there is one.
+async fn seated(proxy: &Proxy) -> ByteClient {
+    let mut client = ByteClient::connect(proxy.address()).await;
     let let_in = async || {
-        let mut next = ByteClient::connect(proxy.address()).await;
-        next.send_raw("PING\r\n").await;
-        matches!(next.try_read_reply().await, Ok(reply) if reply == Value::simple("PONG"))
+        // Who is turned away may be so by a reset.
+        let sent = client.try_send_raw("PING\r\n").await;
+        if sent.is_ok() && matches!(client.try_read_reply().await, Ok(reply) if reply == Value::simple("PONG")) {
+            return true;
+        }
+        client = ByteClient::connect(proxy.address()).await;
+        false
     };
-    eventually(let_in, "the room to be given to the next").await;
+    eventually(let_in, "a seat").await;
+    client
 }
 
 #[tokio::test]
@@ -157,10 +170,9 @@ async fn output_buffer_bytes_close_a_client_that_never_reads() {
     let proxy =
         limited_by(&[("limits.output_buffer_bytes", "65536".into()), ("limits.buffer_bytes", "65536".into())]).await;
     let before = proxy.footprint().resident_bytes;
-    let stream = TcpStream::connect(proxy.address()).await.expect("it accepts");
     // Replies of half a megabyte: what does not fit into the kernel's buffers any more is over the limit at once.
-    let ended = flood(stream, &encode_command(&["ECHO", &"x".repeat(500_000)])).await;
-    assert!(matches!(ended, Ok(Err(_))), "{ended:?}");
+    let (_, ended) = flood(proxy.address(), &encode_command(&["ECHO", &"x".repeat(500_000)])).await;
+    assert!(ended.is_err(), "{ended:?}");
     let line = proxy.wait_for_log("limits.output_buffer_bytes").await;
     assert!(line.contains("WARN"), "{line}");
     assert_eq!(proxy.counter("clients_closed_output_limit").await, 1);
@@ -171,34 +183,27 @@ async fn output_buffer_bytes_close_a_client_that_never_reads() {
 async fn buffer_bytes_hold_up_a_client_that_reads_later_and_lose_nothing() {
     let proxy = limited("limits.buffer_bytes", 4096).await;
     let before = proxy.footprint().resident_bytes;
-    let count = FLOOD_BYTES / 1000;
     let command = encode_command(&["ECHO", &"x".repeat(1000)]);
     let reply = format!("$1000\r\n{}\r\n", "x".repeat(1000)).into_bytes();
-    let stream = TcpStream::connect(proxy.address()).await.expect("it accepts");
+    let (stream, sent) = flood(proxy.address(), &command).await;
+    let sent = sent.expect("it is not closed");
+    assert!(sent < FLOOD_BYTES, "all of it was read, and the replies are kept somewhere");
+    assert!(proxy.footprint().resident_bytes.saturating_sub(before) < 16 * 1024 * 1024);
+
+    // What was sent in part is sent whole, and all of it is answered.
     let (mut from, mut to) = stream.into_split();
-    let chunk = command.repeat(100);
+    let rest = command[sent % command.len()..].to_vec();
     let sending = tokio::spawn(async move {
-        for _ in 0..count / 100 {
-            to.write_all(&chunk).await.expect("it is never closed");
-        }
+        to.write_all(&rest).await.expect("it is not closed");
         to
     });
-    let quiet = async || {
-        // Held up: the proxy burns no time on what it cannot go on with.
-        let before = proxy.counter("total_connections_received").await;
-        before > 0 && !sending.is_finished()
-    };
-    eventually(quiet, "the sender to be held up").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(!sending.is_finished(), "all of it was read, and the replies are kept somewhere");
-    assert!(proxy.footprint().resident_bytes.saturating_sub(before) < 16 * 1024 * 1024);
     let mut buffer = vec![0; reply.len()];
-    for number in 0..count / 100 * 100 {
+    for number in 0..=sent / command.len() {
         let read = timeout(PATIENCE, from.read_exact(&mut buffer)).await.expect("it goes on when it is read from");
         read.expect("the connection stays");
         assert!(buffer == reply, "reply {number}");
     }
-    sending.await.expect("all was sent");
+    sending.await.expect("the rest was sent");
 }
 
 #[tokio::test]
@@ -312,7 +317,7 @@ async fn operations_per_primary_bound_what_waits_for_a_slow_primary() {
         replies.iter().filter(|reply| reply.is_error_with("NOQUORUM") && reply.text().contains(" overloaded"));
     let overloaded = overloaded.count();
     assert!(
-        granted >= 64 && overloaded > 0 && granted + overloaded == 300,
+        granted >= 32 && overloaded > 0 && granted + overloaded == 300,
         "{granted} granted, {overloaded} overloaded"
     );
     // It passes.
