@@ -24,6 +24,8 @@ help: ## list the targets
 .PHONY: demo
 demo: ## try it: three local primaries and the proxy on 127.0.0.1:6379, until Ctrl-C
 	@scripts/tools any-server
+	@echo "building redlock-proxy (the first time takes a minute or two)"
+	@$(CARGO) build --locked --quiet
 	@PATH="$$PATH:$(cached_tools)" $(CARGO) run --locked --quiet -- dev
 
 .PHONY: setup

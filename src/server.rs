@@ -99,6 +99,11 @@ impl Server {
         shutdown.await;
 
         drain.begin();
+        tracing::info!(
+            clients = service.clients.count(),
+            withdrawals = service.counters.withdrawals_pending.value(),
+            "draining: waiting for clients to leave and for releases to be answered"
+        );
         let ended = timeout(config.shutdown_grace, async {
             while doors.join_next().await.is_some() {}
             primaries.drained().await;
