@@ -65,9 +65,15 @@ impl ProxyOptions {
 
     /// `--set auth.password=…`; the harness authenticates with it when it asks the proxy.
     #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
+    pub fn password(self, password: &str) -> Self {
+        self.known_password(password).set("auth.password", password)
+    }
+
+    /// What the harness authenticates with, when it asks a proxy that has its password from elsewhere.
+    #[must_use]
+    pub fn known_password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
-        self.set("auth.password", password)
+        self
     }
 
     /// Wait not only until it answers, but until INFO redlock says `ready:1`.
