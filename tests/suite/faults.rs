@@ -159,7 +159,7 @@ async fn minority_away(failure: Failure) {
 
 async fn majority_away(failure: Failure) {
     for (&kind, primaries) in Kind::all().iter().flat_map(|kind| [(kind, 3), (kind, 5)]) {
-        let settings = [("node_timeout_ms", 400), ("silence_timeout_ms", 1_000), ("connect_timeout_ms", 1_000)];
+        let settings = [("node_timeout_ms", 1_000), ("silence_timeout_ms", 1_500), ("connect_timeout_ms", 1_500)];
         let mut rig = failure.rig(kind, primaries, &settings).await;
         let (held, free) = (unique_key("held"), unique_key("free"));
         let token = taken(&rig.proxy, &held, LONG).await;
@@ -176,11 +176,11 @@ async fn majority_away(failure: Failure) {
             ] {
                 let case = format!("{failure:?}, {kind} x {primaries}, turn {turn}, {command:?}");
                 let (reply, took) = timed(rig.proxy.command(command)).await;
-                assert!(took < Duration::from_secs(4), "{case} took {took:?}, against 400 ms of patience");
+                assert!(took < Duration::from_secs(10), "{case} took {took:?}, against 1 s of patience");
                 let (summary, reasons) = reasons(&reply);
                 let (answered, needed) = (primaries - victims, primaries / 2 + 1);
                 let expected = format!("NOQUORUM {answered} of {primaries} primaries answered, {needed} needed");
-                assert_eq!(summary, expected, "{case}");
+                assert_eq!(summary, expected, "{case}: {reply:?}");
                 let named: Vec<_> = reasons.iter().map(|(address, _)| address.clone()).collect();
                 assert_eq!(named, (0..victims).map(|victim| rig.address(victim)).collect::<Vec<_>>(), "{case}");
                 for (_, reason) in &reasons {
