@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::{Fault, Kind, Value, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, granted, primary_field, reasons, timed};
+use crate::rig::{LONG, Rig, granted, primary_field, reasons, taken, timed};
 
 /// How primaries fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,10 +159,10 @@ async fn minority_away(failure: Failure) {
 
 async fn majority_away(failure: Failure) {
     for (&kind, primaries) in Kind::all().iter().flat_map(|kind| [(kind, 3), (kind, 5)]) {
-        let settings = [("node_timeout_ms", 100), ("silence_timeout_ms", 400), ("connect_timeout_ms", 400)];
+        let settings = [("node_timeout_ms", 1_000), ("silence_timeout_ms", 1_500), ("connect_timeout_ms", 1_500)];
         let mut rig = failure.rig(kind, primaries, &settings).await;
         let (held, free) = (unique_key("held"), unique_key("free"));
-        let (token, _) = granted(&rig.proxy.command(&["RLOCK", &held, LONG]).await);
+        let token = taken(&rig.proxy, &held, LONG).await;
         eventually(async || rig.servers.holding(&held).await == primaries, "the lock to be everywhere").await;
 
         let victims = primaries / 2 + 1;
@@ -176,11 +176,11 @@ async fn majority_away(failure: Failure) {
             ] {
                 let case = format!("{failure:?}, {kind} x {primaries}, turn {turn}, {command:?}");
                 let (reply, took) = timed(rig.proxy.command(command)).await;
-                assert!(took < Duration::from_secs(1), "{case} took {took:?}, against 100 ms of patience");
+                assert!(took < Duration::from_secs(10), "{case} took {took:?}, against 1 s of patience");
                 let (summary, reasons) = reasons(&reply);
                 let (answered, needed) = (primaries - victims, primaries / 2 + 1);
                 let expected = format!("NOQUORUM {answered} of {primaries} primaries answered, {needed} needed");
-                assert_eq!(summary, expected, "{case}");
+                assert_eq!(summary, expected, "{case}: {reply:?}");
                 let named: Vec<_> = reasons.iter().map(|(address, _)| address.clone()).collect();
                 assert_eq!(named, (0..victims).map(|victim| rig.address(victim)).collect::<Vec<_>>(), "{case}");
                 for (_, reason) in &reasons {
@@ -203,7 +203,6 @@ async fn majority_away(failure: Failure) {
         rig.settled().await;
         assert_eq!(rig.servers.holding(&free).await, 0, "{failure:?}: what was not granted is withdrawn");
         assert_eq!(rig.servers.holding(&held).await, 0, "{failure:?}: what was released is gone");
-        let (token, _) = granted(&rig.proxy.command(&["RLOCK", &free, LONG]).await);
-        assert_eq!(rig.proxy.command(&["RUNLOCK", &free, &token]).await, Value::Integer(1));
+        taken(&rig.proxy, &free, LONG).await;
     }
 }

@@ -179,7 +179,7 @@ async fn a_probe_that_is_refused_makes_no_replica_of_a_primary() {
 
 #[tokio::test]
 async fn garbage_from_a_primary_ends_its_link_and_nothing_else() {
-    for garbage in ["hello\r\n", "*1000000000\r\n", "$-7\r\n", ":1\r\n:1\r\n", "\0\0\0\0\r\n", "%1\r\n+a\r\n"] {
+    for garbage in ["hello\r\n", "$-7\r\n", ":1\r\n:1\r\n", "\0\0\0\0\r\n", "%1\r\n+a\r\n"] {
         let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
         let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[("node_timeout_ms", 500)]).await;
         all_up(&proxy, 3).await;

@@ -49,17 +49,40 @@ impl Rig {
         eventually(async || self.servers.holding(key).await == 0, format_args!("{key} to be gone everywhere")).await;
     }
 
-    /// Waits until every primary is up and nothing is owed to any.
+    /// Waits until every primary is up, on a connection that lives, and nothing is owed to any.
     pub(crate) async fn settled(&self) {
+        for relay in &self.relays {
+            // A link whose connection was ended is up until it has noticed.
+            eventually(async || relay.open() > 0, "every primary to be connected").await;
+        }
         all_up(&self.proxy, self.servers.len()).await;
         eventually(async || self.proxy.counter("withdrawals_pending").await == 0, "every withdrawal to be made").await;
     }
 }
 
 /// A proxy before these primaries, with these numbers in its configuration.
+///
+/// What is not named is patient: a machine that is busy with other tests is no fault that a test is about.
 pub(crate) async fn proxy(primaries: impl IntoIterator<Item = String>, settings: &[(&str, u64)]) -> Proxy {
-    let options = ProxyOptions::new(primaries);
+    let mut options = ProxyOptions::new(primaries);
+    for (key, value) in [("node_timeout_ms", 5_000), ("silence_timeout_ms", 10_000), ("connect_timeout_ms", 5_000)] {
+        if settings.iter().all(|(named, _)| *named != key) {
+            options = options.set(key, value);
+        }
+    }
     Proxy::start(PROXY, settings.iter().fold(options, |options, (key, value)| options.set(key, value))).await
+}
+
+/// Takes a lock for a test to begin with, however often the machine is too busy for short time-outs.
+pub(crate) async fn taken(proxy: &Proxy, key: &str, ttl: &str) -> String {
+    let mut token = None;
+    let take = async || {
+        let reply = proxy.command(&["RLOCK", key, ttl]).await;
+        token = (!reply.is_error()).then(|| granted(&reply).0);
+        token.is_some()
+    };
+    eventually(take, format_args!("{key} to be taken")).await;
+    token.expect("it was waited for")
 }
 
 /// Waits until so many primaries are up.

@@ -2,17 +2,17 @@
 
 use support::{Action, Direction, Fault, Kind, Relay, ScriptedNode, Value, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, proxy, reasons, scripted};
+use crate::rig::{LONG, Rig, all_up, granted, proxy, reasons, scripted, taken};
 
 /// Trap 33.
 #[tokio::test]
 async fn an_extension_without_a_quorum_leaves_the_lock_as_it_was() {
-    let settings = [("node_timeout_ms", 300), ("silence_timeout_ms", 600), ("connect_timeout_ms", 600)];
+    let settings = [("node_timeout_ms", 300), ("silence_timeout_ms", 1_000), ("connect_timeout_ms", 1_000)];
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &settings).await;
         let key = unique_key("trap33");
         let mut client = rig.proxy.connect().await;
-        let (token, _) = granted(&client.call(&["RLOCK", &key, LONG]).await);
+        let token = taken(&rig.proxy, &key, LONG).await;
         eventually(async || rig.servers.holding(&key).await == 3, "the lock to be everywhere").await;
         let records = rig.servers.get(&key).await;
 
@@ -61,15 +61,15 @@ async fn an_extension_that_primaries_refuse_releases_nothing() {
 /// Trap 45.
 #[tokio::test]
 async fn an_extension_never_shortens_a_record() {
-    let settings = [("node_timeout_ms", 300), ("silence_timeout_ms", 30_000)];
+    let settings = [("node_timeout_ms", 500), ("silence_timeout_ms", 30_000)];
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &settings).await;
         let key = unique_key("trap45");
         let mut client = rig.proxy.connect().await;
-        let (token, _) = granted(&client.call(&["RLOCK", &key, LONG]).await);
+        let token = taken(&rig.proxy, &key, LONG).await;
         eventually(async || rig.servers.holding(&key).await == 3, "the lock to be everywhere").await;
-        let validity = client.call(&["REXTEND", &key, &token, "5000"]).await.integer();
-        assert!((4_000..5_000).contains(&validity), "what was asked for, less drift: {validity}");
+        let validity = client.call(&["REXTEND", &key, &token, "20000"]).await.integer();
+        assert!((10_000..20_000).contains(&validity), "what was asked for, less drift: {validity}");
         for server in rig.servers.iter() {
             assert!(server.pttl(&key).await > 30_000, "the record lives for the longer of both");
         }
@@ -77,7 +77,7 @@ async fn an_extension_never_shortens_a_record() {
         // Reaching a minority it settles nothing, so the validity told first must still be true.
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::Hold));
         let calls = rig.servers[2].calls("evalsha").await;
-        reasons(&client.call(&["REXTEND", &key, &token, "5000"]).await);
+        reasons(&client.call(&["REXTEND", &key, &token, "20000"]).await);
         assert_eq!(rig.servers[2].calls("evalsha").await, calls + 1, "one was reached");
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::Forward));
         for server in rig.servers.iter() {

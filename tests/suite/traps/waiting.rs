@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use support::{Direction, Fault, Kind, Relay, ScriptedNode, Value, eventually, shared, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, proxy, scripted, timed};
+use crate::rig::{LONG, Rig, all_up, granted, proxy, scripted, taken, timed};
 
 /// Trap 35.
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn releasing_what_is_not_held_answers_0_in_one_round_trip() {
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &settings).await;
         let (never, expired) = (unique_key("trap38"), unique_key("trap38"));
-        let (token, _) = granted(&rig.proxy.command(&["RLOCK", &expired, "100"]).await);
+        let token = taken(&rig.proxy, &expired, "1000").await;
         rig.gone(&expired).await;
         // One does not answer at all, which is nobody's reason to try again.
         rig.relays[0].set_both(Fault::BlackHole);
