@@ -81,9 +81,15 @@ async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
     if endpoint.database != 0 {
         wire.demand(&[b"SELECT", endpoint.database.to_string().as_bytes()]).await?;
     }
-    // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse.
-    wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await?;
-    Ok(())
+    // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse. But a server that is full
+    // says so in place of the first answer, and closes.
+    match wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await? {
+        Answer::Error(error) => match super::trouble::classify(&error) {
+            Trouble::Other(_) => Ok(()),
+            trouble => Err(trouble),
+        },
+        _ => Ok(()),
+    }
 }
 
 async fn require_primary(wire: &mut Wire) -> Result<(), Trouble> {

@@ -72,7 +72,8 @@ fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisEr
 }
 
 /// Which form of SET the server takes, told by its refusal of a ttl of 0, which comes after the options were
-/// understood: nothing is written.
+/// understood: nothing is written. A server that is out of memory refuses before it looks at them. It still extends and
+/// releases, so it gets the form that every server takes.
 async fn acquire_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> Result<AcquireForm, Trouble> {
     let answer: Result<redis::Value, RedisError> =
         redis::cmd("SET").arg(trial).arg("0").arg("NX").arg("PX").arg(0).arg("GET").query_async(connection).await;
@@ -80,7 +81,10 @@ async fn acquire_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> R
         Ok(_) => Ok(AcquireForm::SetNxThenGet),
         Err(error) if text(&error).contains("expire") => Ok(AcquireForm::SetNxGet),
         Err(error) if text(&error).contains("syntax") => Ok(AcquireForm::SetNxThenGet),
-        Err(error) => Err(trouble(&error)),
+        Err(error) => match trouble(&error) {
+            Trouble::OutOfMemory => Ok(AcquireForm::SetNxThenGet),
+            trouble => Err(trouble),
+        },
     }
 }
 

@@ -63,6 +63,16 @@ struct State {
     owed: VecDeque<Withdrawal>,
 }
 
+impl State {
+    fn move_queue(&mut self, queue: &mut VecDeque<Queued>) {
+        if queue.is_empty() {
+            std::mem::swap(queue, &mut self.queue);
+        } else {
+            queue.append(&mut self.queue);
+        }
+    }
+}
+
 impl Inbox {
     pub(super) fn new(capacity: usize, status: Arc<Status>, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
@@ -105,6 +115,10 @@ impl Inbox {
                     }
                     return;
                 }
+                Some(Trouble::Overloaded) => {
+                    self.owe_in_order(&mut state, &operation);
+                    Trouble::Overloaded
+                }
                 Some(trouble) => {
                     self.owe(&mut state, &operation);
                     trouble
@@ -129,12 +143,13 @@ impl Inbox {
     /// Moves everything queued behind `queue`, and returns what is owed, which goes before it.
     pub(super) fn take(&self, queue: &mut VecDeque<Queued>) -> VecDeque<Withdrawal> {
         let mut state = self.lock();
-        if queue.is_empty() {
-            std::mem::swap(queue, &mut state.queue);
-        } else {
-            queue.append(&mut state.queue);
-        }
+        state.move_queue(queue);
         std::mem::take(&mut state.owed)
+    }
+
+    /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
+    pub(super) fn take_queued(&self, queue: &mut VecDeque<Queued>) {
+        self.lock().move_queue(queue);
     }
 
     /// From here on operations are queued.
@@ -185,6 +200,18 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers the release that a full queue refused, behind what is queued: the record that it is to delete may yet be
+    /// set from there. As much again as is queued fits; more is owed in no order.
+    fn owe_in_order(&self, state: &mut State, operation: &Operation) {
+        if state.queue.len() + self.unanswered.load(Ordering::Relaxed) >= 2 * self.capacity {
+            return self.owe(state, operation);
+        }
+        let Some(withdrawal) = Withdrawal::owed_by(operation) else { return };
+        state.queue.push_back(Queued::owed(withdrawal.into_operation()));
+        // Whoever is first in the queue wakes the link; this one may be, when all else is written and unanswered.
+        self.wake.notify_one();
+    }
+
     fn owe(&self, state: &mut State, operation: &Operation) {
         let Some(withdrawal) = Withdrawal::owed_by(operation) else { return };
         state.owed.push_back(withdrawal);
@@ -195,3 +222,7 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;

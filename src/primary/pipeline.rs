@@ -21,6 +21,11 @@ pub(super) struct Queued {
 }
 
 impl Queued {
+    /// An operation for whose vote nobody waits.
+    pub(super) fn owed(operation: Operation) -> Self {
+        Self { operation, deadline: None, timeout: Duration::ZERO }
+    }
+
     /// Whether somebody has waited for the vote long enough.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)

@@ -1,0 +1,244 @@
+//! The connections to the primaries: how many, when they are given up, how they come back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use support::{Action, Fault, Fleet, Kind, Relay, ScriptedNode, Server, Value, eventually, unique_key};
+
+use crate::rig::{LONG, Rig, all_up, granted, on_acquire, primary_field, proxy, reasons, scripted};
+
+#[tokio::test]
+async fn links_per_primary_says_how_many_connections_there_are() {
+    for &kind in Kind::all() {
+        let servers = Fleet::start(kind, 3).await;
+        for links in [1, 4] {
+            let proxy = proxy(servers.addresses(), &[("links_per_primary", links)]).await;
+            all_up(&proxy, 3).await;
+            for server in servers.iter() {
+                let named = async || u64::try_from(links_of(server).await).ok() == Some(links);
+                eventually(named, format_args!("{links} links of {kind}")).await;
+            }
+            // And they work, each of them, with whatever key it gets.
+            let mut client = proxy.connect().await;
+            for _ in 0..50 {
+                let key = unique_key("links");
+                let (token, _) = granted(&client.call(&["RLOCK", &key, LONG]).await);
+                assert!(client.call(&["REXTEND", &key, &token, LONG]).await.integer() > 50_000);
+                assert_eq!(client.call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
+            }
+            drop(proxy);
+            for server in servers.iter() {
+                eventually(async || links_of(server).await == 0, "the links to end with their proxy").await;
+            }
+        }
+    }
+}
+
+/// How many connections the server has that are named as links are.
+async fn links_of(server: &Server) -> usize {
+    let list = server.command(&["CLIENT", "LIST"]).await.text();
+    list.lines().filter(|line| line.contains(" name=redlock-proxy ")).count()
+}
+
+#[tokio::test]
+async fn a_key_always_takes_the_same_link() {
+    let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
+    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[("links_per_primary", 4)]).await;
+    all_up(&proxy, 3).await;
+    nodes.iter().for_each(ScriptedNode::forget_commands);
+    let keys: Vec<String> = (0..40).map(|_| unique_key("links")).collect();
+    for _ in 0..3 {
+        let mut client = proxy.connect().await;
+        for key in &keys {
+            let (token, _) = granted(&client.call(&["RLOCK", key, LONG]).await);
+            client.call(&["REXTEND", key, &token, LONG]).await;
+            assert_eq!(client.call(&["RUNLOCK", key, &token]).await, Value::Integer(1));
+        }
+    }
+    eventually(async || proxy.counter("withdrawals_pending").await == 0, "every answer").await;
+    for node in &nodes {
+        let mut links: HashMap<String, u64> = HashMap::new();
+        for command in node.commands() {
+            let key = match command.name().as_str() {
+                "SET" => command.argument(1),
+                "EVALSHA" => command.argument(3),
+                _ => continue,
+            };
+            let link = *links.entry(key).or_insert(command.connection);
+            assert_eq!(link, command.connection, "{command:?}");
+        }
+        assert_eq!(links.len(), keys.len());
+        let mut used: Vec<u64> = links.into_values().collect();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 4, "40 keys are spread over all links");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_link_comes_back_and_is_counted() {
+    for &kind in Kind::all() {
+        let rig = Rig::relayed(kind, 3, &[("links_per_primary", 2)]).await;
+        for round in 1..=3_u64 {
+            rig.relays.iter().for_each(Relay::reset);
+            let back = async || {
+                let mut reconnects = 0;
+                for index in 0..3 {
+                    let count: u64 = primary_field(&rig.proxy, index, "reconnects").await.parse().expect("a count");
+                    reconnects += u64::from(count == 2 * round);
+                }
+                reconnects == 3
+            };
+            eventually(back, format_args!("both links of all three to be opened for the {round}. time again")).await;
+            rig.settled().await;
+            let key = unique_key("links");
+            let (token, _) = granted(&rig.proxy.command(&["RLOCK", &key, LONG]).await);
+            assert_eq!(rig.proxy.command(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_is_away_is_looked_for_less_and_less_often() {
+    let node = scripted();
+    let others = [scripted(), scripted()];
+    let addresses = [node.address(), others[0].address(), others[1].address()];
+    let proxy = proxy(addresses, &[]).await;
+    all_up(&proxy, 3).await;
+    node.forget_commands();
+    let before = node.accepted();
+    node.on_connect(Action::Close);
+    let lost = std::time::Instant::now();
+    node.close_all();
+    eventually(async || node.accepted() >= before + 5, "five tries").await;
+    // The waits double from 25 to 50 ms on: four of them take 375 ms at least, and 750 at most.
+    let took = lost.elapsed();
+    assert!(took >= Duration::from_millis(375), "five tries within {took:?}");
+    node.on_connect(None);
+    all_up(&proxy, 3).await;
+}
+
+#[tokio::test]
+async fn silence_timeout_ms_says_when_a_link_is_given_up() {
+    let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
+    let settings = [("silence_timeout_ms", 700), ("node_timeout_ms", 100), ("probe_interval_ms", 60_000)];
+    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &settings).await;
+    all_up(&proxy, 3).await;
+    let connections = nodes[0].accepted();
+    on_acquire(&nodes[0], Action::Silence);
+    let key = unique_key("links");
+    let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+    let asked = nodes[0].wait_for("SET", 2).await[1].at;
+    eventually(async || nodes[0].accepted() > connections, "another connection").await;
+    let waited = asked.elapsed();
+    assert!(waited >= Duration::from_millis(650), "given up after {waited:?} of 700 ms");
+    proxy.wait_for_log("timed out after 700 ms").await;
+    assert_eq!(proxy.command(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
+}
+
+#[tokio::test]
+async fn a_primary_that_is_merely_slow_keeps_its_link() {
+    let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
+    let settings = [("silence_timeout_ms", 20_000), ("node_timeout_ms", 50)];
+    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &settings).await;
+    all_up(&proxy, 3).await;
+    let connections = nodes[0].accepted();
+    on_acquire(&nodes[0], Action::DelayReply(Duration::from_millis(300)));
+    for _ in 0..3 {
+        let key = unique_key("links");
+        let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+        assert_eq!(proxy.command(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
+    }
+    eventually(async || proxy.counter("withdrawals_pending").await == 0, "the slow one to have answered").await;
+    assert_eq!(nodes[0].accepted(), connections);
+    assert_eq!(primary_field(&proxy, 0, "reconnects").await, "0");
+    assert_ne!(primary_field(&proxy, 0, "unknown").await, "0", "it was too slow to vote");
+}
+
+#[tokio::test]
+async fn probe_interval_ms_says_how_often_an_idle_link_is_looked_at() {
+    let node = scripted();
+    let other = scripted();
+    let often = proxy([node.address()], &[("probe_interval_ms", 100)]).await;
+    let seldom = proxy([other.address()], &[("probe_interval_ms", 60_000)]).await;
+    all_up(&often, 1).await;
+    all_up(&seldom, 1).await;
+    let probes = node.wait_for("ROLE", 8).await;
+    for pair in probes[1..].windows(2) {
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap >= Duration::from_millis(50), "probes in {gap:?}, 100 ms were asked for");
+    }
+    // One on admission, one with the first batch.
+    assert_eq!(other.commands_named("ROLE").len(), 2);
+}
+
+#[tokio::test]
+async fn connect_timeout_ms_says_how_long_a_connection_may_take() {
+    for timeout in [200, 900] {
+        let silent = ScriptedNode::start();
+        silent.on("CLIENT", Action::Silence);
+        let others = [scripted(), scripted()];
+        let addresses = [silent.address(), others[0].address(), others[1].address()];
+        let proxy = proxy(addresses, &[("connect_timeout_ms", timeout), ("quorum", 3)]).await;
+        all_up(&proxy, 2).await;
+        let tries = silent.wait_for("CLIENT", 3).await;
+        for pair in tries.windows(2) {
+            let gap = pair[1].at - pair[0].at;
+            // The command is not the first thing that a connection takes time for.
+            assert!(gap >= Duration::from_millis(timeout) * 9 / 10, "given up after {gap:?} of {timeout} ms");
+        }
+        let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+        assert_eq!(told, [(silent.address(), format!("timed out after {timeout} ms"))]);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_opened_at_first_is_opened_later() {
+    for &kind in Kind::all() {
+        let servers = Fleet::start(kind, 3).await;
+        let relays: Vec<Relay> = servers.iter().map(|server| Relay::start(server.address())).collect();
+        relays.iter().for_each(Relay::refuse);
+        let proxy = proxy(relays.iter().map(Relay::address), &[]).await;
+        let told = async || {
+            let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+            told.iter().all(|(_, reason)| reason == "connection refused")
+        };
+        eventually(told, "all three to refuse").await;
+        relays.iter().for_each(Relay::accept);
+        relays[0].set_both(Fault::Drip { bytes: 100, pause: Duration::from_micros(100) });
+        all_up(&proxy, 3).await;
+        granted(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_does_not_read_holds_nobody_up_and_keeps_nothing() {
+    // More than the buffers of the two sockets take.
+    const LOCKS: usize = 3_000;
+    for &kind in Kind::all() {
+        let settings = [("node_timeout_ms", 5_000), ("silence_timeout_ms", 10_000), ("probe_interval_ms", 100)];
+        let rig = Rig::relayed(kind, 3, &settings).await;
+        let mut client = rig.proxy.connect().await;
+        rig.relays[0].set_both(Fault::Stall);
+        let keys: Vec<String> = (0..LOCKS).map(|_| format!("{:x<4096}", unique_key("links"))).collect();
+        let mut tokens = Vec::new();
+        for some in keys.chunks(500) {
+            for key in some {
+                client.send(&["RLOCK", key, LONG]).await;
+            }
+            tokens.extend(client.read_replies(some.len()).await.iter().map(|reply| granted(reply).0));
+        }
+        assert_ne!(primary_field(&rig.proxy, 0, "queue").await, "0");
+        for (keys, tokens) in keys.chunks(500).zip(tokens.chunks(500)) {
+            for (key, token) in keys.iter().zip(tokens) {
+                client.send(&["RUNLOCK", key, token]).await;
+            }
+            assert_eq!(client.read_replies(keys.len()).await, vec![Value::Integer(1); keys.len()]);
+        }
+        rig.relays[0].heal();
+        rig.settled().await;
+        for server in rig.servers.iter() {
+            assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
+        }
+    }
+}
