@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use support::{ByteClient, Fleet, Kind, Proxy, ProxyOptions, Server, ServerOptions, Value, shared};
 use tempfile::TempDir;
 
-use crate::fixture::{Lock, start};
+use crate::fixture::{Lock, start, unhurried};
 
 const PASSWORD: &str = "open sesame";
 const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -14,7 +14,7 @@ const WRONG: &str = "WRONGPASS invalid username-password pair or user is disable
 
 async fn guarded() -> Proxy {
     let fleet = shared(Kind::any(), 3).await;
-    start(ProxyOptions::new(fleet.addresses()).password(PASSWORD).await_ready()).await
+    start(unhurried(fleet.addresses()).password(PASSWORD).await_ready()).await
 }
 
 /// A connection that has not authenticated.
@@ -141,7 +141,7 @@ async fn a_password_may_come_from_a_file() {
     let folder = TempDir::new().expect("a folder");
     let file = secret(&folder, "password", &format!("{PASSWORD}\nand a second line\n"));
     let fleet = shared(Kind::any(), 3).await;
-    let options = ProxyOptions::new(fleet.addresses()).set("auth.password_file", &file);
+    let options = unhurried(fleet.addresses()).set("auth.password_file", &file);
     let proxy = start(options.known_password(PASSWORD).await_ready()).await;
     let mut client = stranger(&proxy).await;
     assert_eq!(client.call(&["AUTH", "and a second line"]).await, Value::error(WRONG));
@@ -175,8 +175,8 @@ async fn primaries_are_told_the_password_of_their_address_or_of_a_file() {
     let fleet = fleet_with_password().await;
     let [encoded, with_user] = ["redis://:p%3Aa%20s%2Fs@", "redis://default:p%3Aa%20s%2Fs@"]
         .map(|scheme| fleet.addresses().into_iter().map(move |address| format!("{scheme}{address}")));
-    locks(&start(ProxyOptions::new(encoded).await_ready()).await).await;
-    locks(&start(ProxyOptions::new(with_user).await_ready()).await).await;
+    locks(&start(unhurried(encoded).await_ready()).await).await;
+    locks(&start(unhurried(with_user).await_ready()).await).await;
 
     let folder = TempDir::new().expect("a folder");
     let password_file = secret(&folder, "password", "p:a s/s\n");
@@ -192,8 +192,7 @@ async fn a_primary_that_refuses_the_password_does_not_vote_and_says_why() {
     let fleet = fleet_with_password().await;
     for password in [":wrong@", "nobody:p%3Aa%20s%2Fs@", ""] {
         let addresses = fleet.addresses();
-        let proxy =
-            start(ProxyOptions::new(addresses.iter().map(|address| format!("redis://{password}{address}")))).await;
+        let proxy = start(unhurried(addresses.iter().map(|address| format!("redis://{password}{address}")))).await;
         let reply = proxy.command(&["RLOCK", "job", "1000"]).await;
         let reasons: Vec<String> = addresses.iter().map(|address| format!("{address} authentication failed")).collect();
         let expected = format!("NOQUORUM 0 of 3 primaries answered, 2 needed: {}", reasons.join("; "));

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use support::scripted::Recorded;
-use support::{ByteClient, Kind, ProxyOptions, ScriptedNode, Value};
+use support::{ByteClient, Kind, ScriptedNode, Value};
 
-use crate::fixture::{shared_proxy, start};
+use crate::fixture::{shared_proxy, start, unhurried};
 
 /// A request and the error it gets, without dash and line end.
 type Row = (Vec<String>, String);
@@ -109,7 +109,7 @@ fn others() -> Vec<Row> {
 #[tokio::test]
 async fn every_mistake_has_its_words_and_reaches_no_primary() {
     let nodes = [ScriptedNode::start(), ScriptedNode::start(), ScriptedNode::start()];
-    let proxy = start(ProxyOptions::new(nodes.iter().map(ScriptedNode::address)).await_ready()).await;
+    let proxy = start(unhurried(nodes.iter().map(ScriptedNode::address)).await_ready()).await;
     for node in &nodes {
         node.forget_commands();
     }
@@ -212,7 +212,7 @@ async fn inline_commands_take_and_release_locks() {
 #[tokio::test]
 async fn mistakes_are_counted_by_kind() {
     let node = ScriptedNode::start();
-    let proxy = start(ProxyOptions::new([node.address()])).await;
+    let proxy = start(unhurried([node.address()])).await;
     let mut client = proxy.connect().await;
     for mistake in ["NOPE", "RLOCK k", "RLOCK k x", "CLIENT NOPE", "HELLO 4"] {
         client.call(&mistake.split(' ').collect::<Vec<_>>()).await;

@@ -15,9 +15,15 @@ pub(crate) async fn start(options: ProxyOptions) -> Proxy {
     Proxy::start(PROXY, options).await
 }
 
+/// A proxy that waits longer for its primaries than by default: on a busy machine they take their time, and most tests are not
+/// about that.
+pub(crate) fn unhurried<A: Into<String>>(primaries: impl IntoIterator<Item = A>) -> ProxyOptions {
+    ProxyOptions::new(primaries).set("node_timeout_ms", 3000).set("silence_timeout_ms", 10_000)
+}
+
 /// Starts a proxy in front of these primaries and waits until a quorum may vote.
 pub(crate) async fn ready_proxy<A: Into<String>>(primaries: impl IntoIterator<Item = A>) -> Proxy {
-    start(ProxyOptions::new(primaries).await_ready()).await
+    start(unhurried(primaries).await_ready()).await
 }
 
 /// The proxy that all tests of this process share, in front of the shared servers of that kind and number: for tests that need

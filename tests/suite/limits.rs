@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::fixture::{Lock, PROXY, start};
+use crate::fixture::{Lock, PROXY, start, unhurried};
 
 /// More than any kernel buffers on the way.
 const FLOOD_BYTES: usize = 64 * 1024 * 1024;
@@ -21,7 +21,7 @@ async fn limited(key: &str, value: impl std::fmt::Display) -> Proxy {
 
 async fn limited_by(settings: &[(&str, String)]) -> Proxy {
     let fleet = shared(Kind::any(), 3).await;
-    let options = ProxyOptions::new(fleet.addresses()).await_ready();
+    let options = unhurried(fleet.addresses()).await_ready();
     start(settings.iter().fold(options, |options, (key, value)| options.set(key, value))).await
 }
 
@@ -333,7 +333,7 @@ async fn too_few_descriptors_are_said_at_the_start_and_lower_the_connections() {
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(&script, executable).expect("its owner may");
     let fleet = shared(Kind::any(), 3).await;
-    let proxy = Proxy::start(&script, ProxyOptions::new(fleet.addresses()).await_ready()).await;
+    let proxy = Proxy::start(&script, unhurried(fleet.addresses()).await_ready()).await;
     let line = proxy.wait_for_log("limits.connections is lowered").await;
     assert!(line.contains("from 10000 to ") && line.contains("ulimit -n"), "{line}");
     assert_eq!(proxy.counter("descriptor_limit").await, 200);

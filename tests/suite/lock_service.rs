@@ -1,8 +1,8 @@
 //! The lock as its users see it: through redis-cli and client libraries, and in bytes.
 
-use support::{Fleet, Kind, Proxy, ProxyOptions, Value, eventually, redis_cli, run_program, shared, unique_key};
+use support::{Fleet, Kind, Proxy, Value, eventually, redis_cli, run_program, shared, unique_key};
 
-use crate::fixture::{Lock, ready_proxy, resp3, shared_proxy, start};
+use crate::fixture::{Lock, ready_proxy, resp3, shared_proxy, start, unhurried};
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/clients");
 
@@ -164,7 +164,7 @@ async fn without_a_quorum_the_error_names_each_primary_and_what_is_wrong_with_it
 #[tokio::test]
 async fn records_carry_the_key_prefix_and_clients_never_see_it() {
     let fleet = shared(Kind::any(), 3).await;
-    let options = ProxyOptions::new(fleet.addresses()).set("key_prefix", "some:app/").await_ready();
+    let options = unhurried(fleet.addresses()).set("key_prefix", "some:app/").await_ready();
     let proxy = start(options).await;
     let mut client = proxy.connect().await;
     let key = unique_key("prefixed");

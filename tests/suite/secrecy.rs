@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use support::{Action, Proxy, ProxyOptions, ScriptedNode, Value};
+use support::{Action, Proxy, ScriptedNode, Value};
 
-use crate::fixture::{Lock, start};
+use crate::fixture::{Lock, start, unhurried};
 
 /// Every token that the nodes were ever sent, those of attempts that failed too.
 fn tokens(nodes: &[ScriptedNode]) -> BTreeSet<String> {
@@ -87,7 +87,7 @@ async fn tokens_appear_in_no_log_line_no_state_and_no_error() {
             node.on("EVAL", Action::CompareAndDelete);
             node.on("EVALSHA", Action::CompareAndDelete);
         }
-        let options = ProxyOptions::new(nodes.iter().map(ScriptedNode::address));
+        let options = unhurried(nodes.iter().map(ScriptedNode::address));
         let options = options.set("log.level", "trace").set("log.format", format).await_ready();
         let proxy = start(options).await;
         let told = busy_mix(&proxy, &nodes).await;
@@ -122,7 +122,7 @@ async fn tokens_appear_in_no_log_line_no_state_and_no_error() {
 #[tokio::test]
 async fn tokens_that_clients_make_up_are_not_told_either() {
     let nodes = [ScriptedNode::start(), ScriptedNode::start(), ScriptedNode::start()];
-    let options = ProxyOptions::new(nodes.iter().map(ScriptedNode::address)).set("log.level", "trace");
+    let options = unhurried(nodes.iter().map(ScriptedNode::address)).set("log.level", "trace");
     let proxy = start(options.await_ready()).await;
     let mut client = proxy.connect().await;
     for node in &nodes {
