@@ -31,15 +31,10 @@ pub(super) struct Admitted {
 
 /// Opens a connection to the primary and asks it everything.
 pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> Result<Admitted, Trouble> {
-    let endpoint = &settings.endpoint;
-    let mut wire = Wire::connect(&endpoint.address, &settings.tcp, settings.reply_nesting).await?;
-    greet(&mut wire, settings).await?;
-    let Answer::Integer(client_id) = wire.demand(&[b"CLIENT", b"ID"]).await? else {
-        return Err(Trouble::Other("CLIENT ID was not answered by a number".into()));
-    };
-    require_primary(&mut wire).await?;
-    let run = run_of(&info(&mut wire).await?)?;
-    let survey = Survey::take(settings).await?;
+    let (identified, survey) = tokio::join!(identify(settings), Survey::take(settings));
+    // What the link says comes first: a replica refuses some of the survey's questions, too.
+    let (mut wire, client_id, run) = identified?;
+    let survey = survey?;
     if survey.run != run {
         // The server was replaced between the two connections.
         return Err(Trouble::ConnectionLost);
@@ -51,13 +46,25 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
     }
     if let Some(policy) = &survey.eviction {
         tracing::warn!(
-            primary = %endpoint.address,
+            primary = %settings.endpoint.address,
             policy,
             "this primary may evict keys, and drops live locks when it does: set its policy to noeviction"
         );
     }
     end_former_connections(&mut wire, succession, &run).await?;
     Ok(Admitted { wire, client_id, run, dialect: survey.dialect })
+}
+
+/// Connects, and asks who is at both ends of the connection: the wire, the server's number for it, the server's run.
+async fn identify(settings: &Settings) -> Result<(Wire, i64, String), Trouble> {
+    let mut wire = Wire::connect(&settings.endpoint.address, &settings.tcp, settings.reply_nesting).await?;
+    greet(&mut wire, settings).await?;
+    let Answer::Integer(client_id) = wire.demand(&[b"CLIENT", b"ID"]).await? else {
+        return Err(Trouble::Other("CLIENT ID was not answered by a number".into()));
+    };
+    require_primary(&mut wire).await?;
+    let run = run_of(&info(&mut wire).await?)?;
+    Ok((wire, client_id, run))
 }
 
 async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {

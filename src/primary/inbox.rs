@@ -59,6 +59,8 @@ pub(super) struct Inbox {
 struct State {
     /// Why nothing can be sent; `None` while the link is open.
     shut: Option<Trouble>,
+    /// The link was opened, and has taken nothing yet.
+    is_fresh: bool,
     queue: VecDeque<Queued>,
     owed: VecDeque<Withdrawal>,
 }
@@ -78,6 +80,7 @@ impl Inbox {
         Self {
             state: Mutex::new(State {
                 shut: Some(Trouble::NotConnected),
+                is_fresh: false,
                 queue: VecDeque::new(),
                 owed: VecDeque::new(),
             }),
@@ -115,10 +118,6 @@ impl Inbox {
                     }
                     return;
                 }
-                Some(Trouble::Overloaded) => {
-                    self.owe_in_order(&mut state, &operation);
-                    Trouble::Overloaded
-                }
                 Some(trouble) => {
                     self.owe(&mut state, &operation);
                     trouble
@@ -140,11 +139,27 @@ impl Inbox {
         self.counters.withdrawals_pending.decrement();
     }
 
-    /// Moves everything queued behind `queue`, and returns what is owed, which goes before it.
-    pub(super) fn take(&self, queue: &mut VecDeque<Queued>) -> VecDeque<Withdrawal> {
+    /// Moves everything queued behind `queue`, and what is owed with it. What was owed when the connection was opened goes
+    /// before anything new; what has come to be owed since goes behind, where the record that it is to delete may still
+    /// wait to be set.
+    pub(super) fn take(&self, queue: &mut VecDeque<Queued>) {
         let mut state = self.lock();
         state.move_queue(queue);
-        std::mem::take(&mut state.owed)
+        let from_former_connections = std::mem::take(&mut state.is_fresh);
+        let owed = std::mem::take(&mut state.owed);
+        drop(state);
+        let now = self.clock.now();
+        let (mut owed, expired): (Vec<_>, Vec<_>) = owed.into_iter().partition(|owed| owed.until > now);
+        for _ in expired {
+            self.settled();
+        }
+        if from_former_connections {
+            while let Some(withdrawal) = owed.pop() {
+                queue.push_front(Queued::owed(withdrawal.into_operation()));
+            }
+        } else {
+            queue.extend(owed.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
+        }
     }
 
     /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
@@ -154,7 +169,9 @@ impl Inbox {
 
     /// From here on operations are queued.
     pub(super) fn open(&self) {
-        self.lock().shut = None;
+        let mut state = self.lock();
+        state.shut = None;
+        state.is_fresh = true;
     }
 
     /// From here on operations are unsent for this reason, and so is what is queued.
@@ -196,20 +213,15 @@ impl Inbox {
         queued + self.unanswered.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether nothing is on its way or owed that a living connection could still bring to its end.
+    pub(super) fn is_drained(&self) -> bool {
+        let state = self.lock();
+        let idle = state.queue.is_empty() && state.owed.is_empty() && self.unanswered.load(Ordering::Relaxed) == 0;
+        state.shut.is_some() || idle
     }
 
-    /// Remembers the release that a full queue refused, behind what is queued: the record that it is to delete may yet be
-    /// set from there. As much again as is queued fits; more is owed in no order.
-    fn owe_in_order(&self, state: &mut State, operation: &Operation) {
-        if state.queue.len() + self.unanswered.load(Ordering::Relaxed) >= 2 * self.capacity {
-            return self.owe(state, operation);
-        }
-        let Some(withdrawal) = Withdrawal::owed_by(operation) else { return };
-        state.queue.push_back(Queued::owed(withdrawal.into_operation()));
-        // Whoever is first in the queue wakes the link; this one may be, when all else is written and unanswered.
-        self.wake.notify_one();
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn owe(&self, state: &mut State, operation: &Operation) {

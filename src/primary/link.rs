@@ -217,7 +217,7 @@ impl Service<'_> {
                 self.inbox.still_owed(&release);
             }
         }
-        self.take();
+        self.inbox.take(&mut self.queue);
         if probes {
             self.next_probe = now + self.settings.probe_interval;
             operation::encode_command(&[b"ROLE"], &mut self.wire.output);
@@ -236,18 +236,6 @@ impl Service<'_> {
             }
         }
         self.count();
-    }
-
-    /// Fetches what has been queued, behind what is owed.
-    fn take(&mut self) {
-        let owed = self.inbox.take(&mut self.queue);
-        for withdrawal in owed.into_iter().rev() {
-            if withdrawal.until <= self.settings.clock.now() {
-                self.inbox.settled();
-            } else {
-                self.queue.push_front(Queued::owed(withdrawal.into_operation()));
-            }
-        }
     }
 
     /// Tells the inbox how much there is that it does not see, so that what is full is full.
@@ -269,12 +257,7 @@ impl Service<'_> {
             match self.pipeline.answered(answer, self.heard) {
                 Event::Answered { release: true } => self.inbox.settled(),
                 Event::Answered { release: false } | Event::FirstOfTwo => {}
-                Event::LateGrant(attempt) => {
-                    // Unless the attempt was won after all, its withdrawal stands behind it.
-                    if self.pipeline.undoes(&attempt) {
-                        self.settings.counters.late_grants_undone.increment();
-                    }
-                }
+                Event::LateGrant => self.settings.counters.late_grants_undone.increment(),
                 Event::SendSource(queued) => self.again.push(queued),
                 Event::StillOwed(release) => self.refused.push(release),
                 Event::Probed(role, round_trip) if is_primary(&role) => self.inbox.status.measure(round_trip),
