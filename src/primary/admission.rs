@@ -11,6 +11,7 @@ use super::dialect::Dialect;
 use super::incarnation::Claim;
 use super::settings::Settings;
 use super::succession::Succession;
+use super::trouble::{classify, own_words};
 use super::wire::Wire;
 use crate::coordinator::Trouble;
 use crate::protocol::Answer;
@@ -79,7 +80,7 @@ async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
             wire.ask(&[b"AUTH", password.as_bytes()]).await?
         };
         if let Answer::Error(error) = answer {
-            return Err(match super::trouble::classify(&error) {
+            return Err(match classify(&error) {
                 Trouble::Other(_) => Trouble::AuthenticationFailed,
                 trouble => trouble,
             });
@@ -91,7 +92,7 @@ async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
     // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse. But a server that is full
     // says so in place of the first answer, and closes.
     match wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await? {
-        Answer::Error(error) => match super::trouble::classify(&error) {
+        Answer::Error(error) => match classify(&error) {
             Trouble::Other(_) => Ok(()),
             trouble => Err(trouble),
         },
@@ -133,6 +134,11 @@ async fn end_former_connections(wire: &mut Wire, succession: &mut Succession, ru
         let Some(former) = succession.next_to_kill(run) else { return Ok(()) };
         let ended = match wire.ask(&[b"CLIENT", b"KILL", b"ID", former.to_string().as_bytes()]).await? {
             Answer::Integer(ended) => Some(ended),
+            Answer::Error(error) => {
+                let reason = own_words(&error);
+                tracing::warn!(%reason, "CLIENT KILL was refused: what a lost link still had under way may run late");
+                None
+            }
             _ => None,
         };
         succession.killed(former, ended);

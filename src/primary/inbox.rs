@@ -213,11 +213,10 @@ impl Inbox {
         queued + self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing is on its way or owed that a living connection could still bring to its end.
+    /// Whether nothing is queued, unanswered or owed.
     pub(super) fn is_drained(&self) -> bool {
         let state = self.lock();
-        let idle = state.queue.is_empty() && state.owed.is_empty() && self.unanswered.load(Ordering::Relaxed) == 0;
-        state.shut.is_some() || idle
+        state.queue.is_empty() && state.owed.is_empty() && self.unanswered.load(Ordering::Relaxed) == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -136,7 +136,8 @@ impl Primaries {
         }
     }
 
-    /// Waits until everything sent, withdrawals among it, has been answered; not for primaries that cannot be reached.
+    /// Waits until everything sent has been answered, and every withdrawal that is owed, too. A primary that cannot be
+    /// reached may come back.
     pub async fn drained(&self) {
         while !self.all.iter().flat_map(|primary| &primary.inboxes).all(|inbox| inbox.is_drained()) {
             tokio::time::sleep(DRAIN_LOOK).await;
