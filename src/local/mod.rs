@@ -17,7 +17,7 @@ mod info;
 mod refusal;
 
 pub use connection::Connection;
-pub use environment::{Environment, PrimaryInfo, PrimaryState, Snapshot};
+pub use environment::{Environment, Snapshot};
 
 use bytes::Bytes;
 
