@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use support::{ByteClient, Fleet, Kind, Proxy, ProxyOptions, Server, ServerOptions, Value, shared};
 use tempfile::TempDir;
 
-use crate::fixture::{Lock, start, unhurried};
+use crate::common::{PROXY, granted, patient, start};
 
 const PASSWORD: &str = "open sesame";
 const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -14,7 +14,7 @@ const WRONG: &str = "WRONGPASS invalid username-password pair or user is disable
 
 async fn guarded() -> Proxy {
     let fleet = shared(Kind::any(), 3).await;
-    start(unhurried(fleet.addresses()).password(PASSWORD).await_ready()).await
+    start(patient(fleet.addresses()).password(PASSWORD)).await
 }
 
 /// A connection that has not authenticated.
@@ -126,7 +126,7 @@ async fn auth_and_hello_open_the_connection_and_reset_closes_it_again() {
         let lock = ["RLOCK", &support::unique_key("guarded"), "30000"];
         assert_eq!(client.call(&lock).await, Value::error(NO_AUTH));
         assert!(!client.call(words).await.is_error(), "{words:?}");
-        let token = Lock::granted(&client.call(&lock).await).token;
+        let token = granted(&client.call(&lock).await).token;
         assert_eq!(client.call(&["RESET"]).await, Value::simple("RESET"));
         for refused in [&["RUNLOCK", lock[1], &token][..], &["PING"], &["INFO", "redlock"]] {
             assert_eq!(client.call(refused).await, Value::error(NO_AUTH), "after {words:?}");
@@ -141,8 +141,8 @@ async fn a_password_may_come_from_a_file() {
     let folder = TempDir::new().expect("a folder");
     let file = secret(&folder, "password", &format!("{PASSWORD}\nand a second line\n"));
     let fleet = shared(Kind::any(), 3).await;
-    let options = unhurried(fleet.addresses()).set("auth.password_file", &file);
-    let proxy = start(options.known_password(PASSWORD).await_ready()).await;
+    let options = patient(fleet.addresses()).set("auth.password_file", &file);
+    let proxy = start(options.known_password(PASSWORD)).await;
     let mut client = stranger(&proxy).await;
     assert_eq!(client.call(&["AUTH", "and a second line"]).await, Value::error(WRONG));
     assert_eq!(client.call(&["PING"]).await, Value::error(NO_AUTH));
@@ -166,7 +166,7 @@ async fn fleet_with_password() -> Fleet {
 async fn locks(proxy: &Proxy) {
     let key = support::unique_key("behind");
     let mut client = proxy.connect().await;
-    let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000"]).await);
+    let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
     assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
 }
 
@@ -175,15 +175,15 @@ async fn primaries_are_told_the_password_of_their_address_or_of_a_file() {
     let fleet = fleet_with_password().await;
     let [encoded, with_user] = ["redis://:p%3Aa%20s%2Fs@", "redis://default:p%3Aa%20s%2Fs@"]
         .map(|scheme| fleet.addresses().into_iter().map(move |address| format!("{scheme}{address}")));
-    locks(&start(unhurried(encoded).await_ready()).await).await;
-    locks(&start(unhurried(with_user).await_ready()).await).await;
+    locks(&start(patient(encoded)).await).await;
+    locks(&start(patient(with_user)).await).await;
 
     let folder = TempDir::new().expect("a folder");
     let password_file = secret(&folder, "password", "p:a s/s\n");
     let primary = |address: String| format!("  - address: {address}\n    password_file: {password_file}\n");
     let primaries: Vec<String> = fleet.addresses().into_iter().map(primary).collect();
     let config = secret(&folder, "redlock-proxy.yaml", &format!("primaries:\n{}", primaries.concat()));
-    let options = ProxyOptions::default().argument("--config").argument(config).await_ready();
+    let options = ProxyOptions::default().argument("--config").argument(config);
     locks(&start(options).await).await;
 }
 
@@ -192,7 +192,8 @@ async fn a_primary_that_refuses_the_password_does_not_vote_and_says_why() {
     let fleet = fleet_with_password().await;
     for password in [":wrong@", "nobody:p%3Aa%20s%2Fs@", ""] {
         let addresses = fleet.addresses();
-        let proxy = start(unhurried(addresses.iter().map(|address| format!("redis://{password}{address}")))).await;
+        let primaries = addresses.iter().map(|address| format!("redis://{password}{address}"));
+        let proxy = Proxy::start(PROXY, patient(primaries)).await;
         let reply = proxy.command(&["RLOCK", "job", "1000"]).await;
         let reasons: Vec<String> = addresses.iter().map(|address| format!("{address} authentication failed")).collect();
         let expected = format!("NOQUORUM 0 of 3 primaries answered, 2 needed: {}", reasons.join("; "));

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::fixture::{resp3, shared_proxy};
+use crate::common::{Rig, resp3};
 
 /// Debian's Redis, whatever the rest of the tests runs on: it is what redis-cli was made for.
 async fn redis() -> ByteClient {
@@ -19,7 +19,7 @@ async fn redis() -> ByteClient {
 }
 
 async fn proxy() -> &'static Proxy {
-    shared_proxy(Kind::any(), 3).await
+    &Rig::shared(Kind::any(), 3).await.proxy
 }
 
 /// What may stand in one place of a reply.

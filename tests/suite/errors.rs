@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use support::scripted::Recorded;
 use support::{ByteClient, Kind, ScriptedNode, Value};
 
-use crate::fixture::{shared_proxy, start, unhurried};
+use crate::common::{Rig, patient, start};
 
 /// A request and the error it gets, without dash and line end.
 type Row = (Vec<String>, String);
@@ -109,7 +109,7 @@ fn others() -> Vec<Row> {
 #[tokio::test]
 async fn every_mistake_has_its_words_and_reaches_no_primary() {
     let nodes = [ScriptedNode::start(), ScriptedNode::start(), ScriptedNode::start()];
-    let proxy = start(unhurried(nodes.iter().map(ScriptedNode::address)).await_ready()).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
     for node in &nodes {
         node.forget_commands();
     }
@@ -135,7 +135,7 @@ async fn every_mistake_has_its_words_and_reaches_no_primary() {
 
 #[tokio::test]
 async fn what_is_in_the_right_order_and_case_is_no_mistake() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let mut client = proxy.connect().await;
     // The word behind OWNER is its value, whatever it says; the smallest and the largest ttl are allowed.
     for (owner, ttl) in [("OWNER", "4"), ("owner", "60000"), ("WAIT", "1000")] {
@@ -149,7 +149,7 @@ async fn what_is_in_the_right_order_and_case_is_no_mistake() {
 
 #[tokio::test]
 async fn framing_mistakes_have_redis_words_and_end_the_connection() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let long = "x".repeat(70_000);
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (b"*x\r\n".to_vec(), "invalid multibulk length"),
@@ -182,7 +182,7 @@ async fn framing_mistakes_have_redis_words_and_end_the_connection() {
 
 #[tokio::test]
 async fn what_redis_lets_pass_passes() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let cases: [&[u8]; 6] = [
         b"\r\n\r\nPING\r\n",
         b"*0\r\nPING\r\n",
@@ -200,7 +200,7 @@ async fn what_redis_lets_pass_passes() {
 
 #[tokio::test]
 async fn inline_commands_take_and_release_locks() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let key = support::unique_key("inline");
     let mut client = proxy.connect().await;
     client.send_raw(format!("rlock \"{key}\\x00\" 30000 OWNER 'a b'\r\n")).await;
@@ -212,7 +212,7 @@ async fn inline_commands_take_and_release_locks() {
 #[tokio::test]
 async fn mistakes_are_counted_by_kind() {
     let node = ScriptedNode::start();
-    let proxy = start(unhurried([node.address()])).await;
+    let proxy = start(patient([node.address()])).await;
     let mut client = proxy.connect().await;
     for mistake in ["NOPE", "RLOCK k", "RLOCK k x", "CLIENT NOPE", "HELLO 4"] {
         client.call(&mistake.split(' ').collect::<Vec<_>>()).await;

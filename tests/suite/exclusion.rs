@@ -10,7 +10,7 @@ use support::history::Answer;
 use support::{ByteClient, Fleet, History, Kind, Proxy, ProxyOptions, Relay, Value, eventually, unique_key};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Lock, Random, addresses, relays, start};
+use crate::common::{Lock, Random, relays, start};
 
 const CLIENTS: u64 = 32;
 const KEYS: usize = 4;
@@ -150,7 +150,7 @@ async fn make_trouble(contest: &Contest, fleet: &mut Fleet, links: &[Vec<Relay>;
 async fn contend(kind: Kind, work: Work) {
     let mut fleet = Fleet::start(kind, 3).await;
     let links = [relays(&fleet), relays(&fleet)];
-    let [one, other] = links.each_ref().map(|relays| ProxyOptions::new(addresses(relays)).await_ready());
+    let [one, other] = links.each_ref().map(|relays| ProxyOptions::new(relays.iter().map(Relay::address)));
     let contest = Arc::new(Contest {
         work,
         proxies: [start(one).await, start(other).await],

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::{Fault, Kind, Value, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, granted, primary_field, reasons, taken, timed};
+use crate::common::{LONGEST_TTL, Rig, every_primary_holds, granted, primary_field, reasons, take_at_last, timed};
 
 /// How primaries fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Failure {
     fn strike(self, rig: &mut Rig, victims: usize) {
         for victim in 0..victims {
             match self {
-                Self::Killed => rig.servers[victim].kill(),
-                Self::Stopped => rig.servers[victim].pause(),
+                Self::Killed => rig.fleet[victim].kill(),
+                Self::Stopped => rig.fleet[victim].pause(),
                 Self::BlackHoled => rig.relays[victim].set_both(Fault::BlackHole),
                 Self::Refusing => {
                     rig.relays[victim].refuse();
@@ -48,8 +48,8 @@ impl Failure {
     async fn heal(self, rig: &mut Rig, victims: usize) {
         for victim in 0..victims {
             match self {
-                Self::Killed => rig.servers[victim].restart().await,
-                Self::Stopped => rig.servers[victim].resume(),
+                Self::Killed => rig.fleet[victim].restart().await,
+                Self::Stopped => rig.fleet[victim].resume(),
                 Self::BlackHoled => {
                     // A stream with a hole in it cannot go on.
                     rig.relays[victim].reset();
@@ -130,9 +130,9 @@ async fn minority_away(failure: Failure) {
         let mut rig = failure.rig(kind, primaries, &settings).await;
         let mut client = rig.proxy.connect().await;
         let held = unique_key("held");
-        let (token, _) = granted(&client.call(&["RLOCK", &held, LONG]).await);
+        let token = granted(&client.call(&["RLOCK", &held, LONGEST_TTL]).await).token;
         // A grant does not wait for the last primary, and this one is to be on all of them.
-        eventually(async || rig.servers.holding(&held).await == primaries, "the lock to be everywhere").await;
+        every_primary_holds(&rig.fleet, &held, &token).await;
 
         failure.strike(&mut rig, primaries / 2);
         let case = format!("{failure:?}, {kind} x {primaries}");
@@ -143,13 +143,13 @@ async fn minority_away(failure: Failure) {
                 assert!(took < NODE_TIMEOUT / 10, "{case}, turn {turn}: {arguments:?} took {took:?}: {reply:?}");
                 reply
             };
-            assert!(call(&["RLOCK", &held, LONG]).await.is_null(), "{case}: the lock is held");
-            assert!(call(&["REXTEND", &held, &token, LONG]).await.integer() > 50_000, "{case}");
+            assert!(call(&["RLOCK", &held, LONGEST_TTL]).await.is_null(), "{case}: the lock is held");
+            assert!(call(&["REXTEND", &held, &token, LONGEST_TTL]).await.integer() > 50_000, "{case}");
             let free = unique_key("free");
-            let (other, validity) = granted(&call(&["RLOCK", &free, LONG]).await);
-            assert!(validity > 50_000, "{case}: {validity}");
-            assert_eq!(call(&["RUNLOCK", &free, &other]).await, Value::Integer(1), "{case}");
-            assert_eq!(call(&["RUNLOCK", &free, &other]).await, Value::Integer(0), "{case}");
+            let other = granted(&call(&["RLOCK", &free, LONGEST_TTL]).await);
+            assert!(other.validity > 50_000, "{case}: {other:?}");
+            assert_eq!(call(&["RUNLOCK", &free, &other.token]).await, Value::Integer(1), "{case}");
+            assert_eq!(call(&["RUNLOCK", &free, &other.token]).await, Value::Integer(0), "{case}");
         }
         let (reply, took) = timed(client.call(&["RUNLOCK", &held, &token])).await;
         assert_eq!(reply, Value::Integer(1), "{case}");
@@ -162,16 +162,16 @@ async fn majority_away(failure: Failure) {
         let settings = [("node_timeout_ms", 1_000), ("silence_timeout_ms", 1_500), ("connect_timeout_ms", 1_500)];
         let mut rig = failure.rig(kind, primaries, &settings).await;
         let (held, free) = (unique_key("held"), unique_key("free"));
-        let token = taken(&rig.proxy, &held, LONG).await;
-        eventually(async || rig.servers.holding(&held).await == primaries, "the lock to be everywhere").await;
+        let token = take_at_last(&rig.proxy, &held, LONGEST_TTL).await.token;
+        every_primary_holds(&rig.fleet, &held, &token).await;
 
         let victims = primaries / 2 + 1;
         failure.strike(&mut rig, victims);
         for turn in 0..2 {
             for command in [
-                &["RLOCK", &free, LONG][..],
-                &["RLOCK", &held, LONG],
-                &["REXTEND", &held, &token, LONG],
+                &["RLOCK", &free, LONGEST_TTL][..],
+                &["RLOCK", &held, LONGEST_TTL],
+                &["REXTEND", &held, &token, LONGEST_TTL],
                 &["RUNLOCK", &held, &token],
             ] {
                 let case = format!("{failure:?}, {kind} x {primaries}, turn {turn}, {command:?}");
@@ -194,15 +194,15 @@ async fn majority_away(failure: Failure) {
             }
         }
         let known = async || {
-            let (_, reasons) = reasons(&rig.proxy.command(&["RLOCK", &free, LONG]).await);
+            let (_, reasons) = reasons(&rig.proxy.command(&["RLOCK", &free, LONGEST_TTL]).await);
             reasons.iter().all(|(_, reason)| failure.is_explained_by(reason))
         };
         eventually(known, format_args!("the reasons of {failure:?}")).await;
 
         failure.heal(&mut rig, victims).await;
         rig.settled().await;
-        assert_eq!(rig.servers.holding(&free).await, 0, "{failure:?}: what was not granted is withdrawn");
-        assert_eq!(rig.servers.holding(&held).await, 0, "{failure:?}: what was released is gone");
-        taken(&rig.proxy, &free, LONG).await;
+        assert_eq!(rig.fleet.holding(&free).await, 0, "{failure:?}: what was not granted is withdrawn");
+        assert_eq!(rig.fleet.holding(&held).await, 0, "{failure:?}: what was released is gone");
+        take_at_last(&rig.proxy, &free, LONGEST_TTL).await;
     }
 }

@@ -2,10 +2,10 @@
 
 use support::{ByteClient, Kind, Proxy, Value};
 
-use crate::fixture::{resp3, shared_proxy};
+use crate::common::{Rig, resp3};
 
 async fn proxy() -> &'static Proxy {
-    shared_proxy(Kind::any(), 3).await
+    &Rig::shared(Kind::any(), 3).await.proxy
 }
 
 async fn expect(client: &mut ByteClient, command: &str, expected: &Value) {

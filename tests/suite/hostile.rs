@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::fixture::{Lock, Random, ready_proxy};
+use crate::common::{Random, granted, patient, start};
 
 /// What the proxy may grow by under any of this: far less than what is announced or thrown at it.
 const GROWTH_BYTES: u64 = 48 * 1024 * 1024;
@@ -25,7 +25,7 @@ struct Target {
 
 impl Target {
     async fn start() -> Self {
-        let proxy = ready_proxy(shared(Kind::any(), 3).await.addresses()).await;
+        let proxy = start(patient(shared(Kind::any(), 3).await.addresses())).await;
         let bystander = proxy.connect().await;
         let mut target = Self { resident_bytes: 0, proxy, bystander, key: unique_key("bystander") };
         target.is_served().await;
@@ -35,7 +35,7 @@ impl Target {
 
     /// The bystander still takes and releases its lock.
     async fn is_served(&mut self) {
-        let lock = Lock::granted(&self.bystander.call(&["RLOCK", &self.key, "30000"]).await);
+        let lock = granted(&self.bystander.call(&["RLOCK", &self.key, "30000"]).await);
         assert_eq!(self.bystander.call(&["RUNLOCK", &self.key, &lock.token]).await, Value::Integer(1));
     }
 

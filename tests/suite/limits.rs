@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::fixture::{Lock, PROXY, start, unhurried};
+use crate::common::{Lock, PROXY, granted, patient, start};
 
 /// More than any kernel buffers on the way.
 const FLOOD_BYTES: usize = 64 * 1024 * 1024;
@@ -21,17 +21,16 @@ async fn limited(key: &str, value: impl std::fmt::Display) -> Proxy {
 
 async fn limited_by(settings: &[(&str, String)]) -> Proxy {
     let fleet = shared(Kind::any(), 3).await;
-    let options = unhurried(fleet.addresses()).await_ready();
-    start(settings.iter().fold(options, |options, (key, value)| options.set(key, value))).await
+    // Not asked over and over whether every primary votes: with few connections, or short-lived ones, that is in the way.
+    Proxy::start(PROXY, patient(fleet.addresses()).set_all(settings).await_ready()).await
 }
 
 /// Three nodes, and a proxy that waits long for them.
-async fn patient(settings: &[(&str, &str)]) -> ([ScriptedNode; 3], Proxy) {
+async fn in_front_of_nodes(settings: &[(&str, &str)]) -> ([ScriptedNode; 3], Proxy) {
     let nodes = [ScriptedNode::start(), ScriptedNode::start(), ScriptedNode::start()];
     let options = ProxyOptions::new(nodes.iter().map(ScriptedNode::address));
     let options = options.set("node_timeout_ms", 20_000).set("silence_timeout_ms", 60_000).set("max_ttl_ms", 600_000);
-    let options = settings.iter().fold(options, |options, (key, value)| options.set(key, value));
-    let proxy = start(options.await_ready()).await;
+    let proxy = start(options.set_all(settings)).await;
     for node in &nodes {
         // A link that is opened tries SET out.
         node.forget_commands();
@@ -73,7 +72,7 @@ async fn key_bytes_bound_the_name_of_a_lock() {
     let proxy = limited("limits.key_bytes", 40).await;
     let mut client = proxy.connect().await;
     let key = format!("{:0>40}", support::unique_key("key"));
-    let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000"]).await);
+    let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
     assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
     let long = format!("{key}x");
     for command in [&["RLOCK", &long, "1000"][..], &["RUNLOCK", &long, "t"], &["REXTEND", &long, "t", "1000"]] {
@@ -84,7 +83,7 @@ async fn key_bytes_bound_the_name_of_a_lock() {
 
 #[tokio::test]
 async fn pipeline_depth_bounds_the_locks_under_way_and_stops_reading() {
-    let (nodes, proxy) = patient(&[("limits.pipeline_depth", "2")]).await;
+    let (nodes, proxy) = in_front_of_nodes(&[("limits.pipeline_depth", "2")]).await;
     let mut client = proxy.connect().await;
     for number in 0..50 {
         client.send(&["RLOCK", &format!("job{number}"), "600000"]).await;
@@ -232,12 +231,12 @@ async fn idle_timeout_ms_closes_who_says_nothing_and_nobody_else() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_its_lock_is_not_idle() {
-    let (nodes, proxy) = patient(&[("limits.idle_timeout_ms", "1000")]).await;
+    let (nodes, proxy) = in_front_of_nodes(&[("limits.idle_timeout_ms", "1000")]).await;
     for node in &nodes {
         node.on("SET", Action::delay(Duration::from_millis(2500)));
     }
     let mut client = proxy.connect().await;
-    Lock::granted(&client.call(&["RLOCK", "job", "600000"]).await);
+    granted(&client.call(&["RLOCK", "job", "600000"]).await);
 }
 
 #[tokio::test]
@@ -255,8 +254,7 @@ async fn before_auth_requests_are_small_and_after_it_not() {
     ] {
         let fleet = shared(Kind::any(), 3).await;
         let options = ProxyOptions::new(fleet.addresses()).password("secret");
-        let options = settings.iter().fold(options, |options, (key, value)| options.set(key, value));
-        let proxy = start(options).await;
+        let proxy = start(options.set_all(&settings)).await;
         is_refused(&proxy, &vec!["PING"; elements + 1], "unauthenticated multibulk length").await;
         is_refused(&proxy, &["ECHO", &"x".repeat(bytes + 1)], "unauthenticated bulk length").await;
 
@@ -283,7 +281,7 @@ async fn reply_nesting_bounds_what_a_primary_may_answer() {
     for (levels, fine) in [(8, true), (9, false), (100_000, false)] {
         let node = ScriptedNode::start();
         let options = ProxyOptions::new([node.address()]).set("limits.reply_nesting", 8).set("attempts", 1);
-        let proxy = start(options.await_ready()).await;
+        let proxy = start(options).await;
         let nested = format!("{}:1\r\n", "*1\r\n".repeat(levels)).into_bytes();
         node.once("SET", Action::Reply(nested));
         let reply = proxy.command(&["RLOCK", "job", "1000"]).await.text();
@@ -302,7 +300,7 @@ async fn reply_nesting_bounds_what_a_primary_may_answer() {
 
 #[tokio::test]
 async fn operations_per_primary_bound_what_waits_for_a_slow_primary() {
-    let (nodes, proxy) = patient(&[("limits.operations_per_primary", "64"), ("attempts", "1")]).await;
+    let (nodes, proxy) = in_front_of_nodes(&[("limits.operations_per_primary", "64"), ("attempts", "1")]).await;
     for node in &nodes {
         node.on("SET", Action::delay(Duration::from_millis(1)));
         node.once("SET", Action::delay(Duration::from_millis(1500)));
@@ -333,7 +331,7 @@ async fn too_few_descriptors_are_said_at_the_start_and_lower_the_connections() {
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(&script, executable).expect("its owner may");
     let fleet = shared(Kind::any(), 3).await;
-    let proxy = Proxy::start(&script, unhurried(fleet.addresses()).await_ready()).await;
+    let proxy = Proxy::start(&script, patient(fleet.addresses()).await_ready()).await;
     let line = proxy.wait_for_log("limits.connections is lowered").await;
     assert!(line.contains("from 10000 to ") && line.contains("ulimit -n"), "{line}");
     assert_eq!(proxy.counter("descriptor_limit").await, 200);

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use support::{Action, Fault, Fleet, Kind, Relay, ScriptedNode, Server, Value, eventually, unique_key};
+use support::{Action, Fault, Fleet, Kind, Proxy, Relay, ScriptedNode, Server, Value, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, on_acquire, primary_field, proxy, reasons, scripted, taken};
+use crate::common::{
+    LONGEST_TTL, PROXY, Rig, granted, on_acquire, patient, primary_field, reasons, relays, scripted, settled, start,
+    take_at_last, voters,
+};
 
 #[tokio::test]
 async fn links_per_primary_says_how_many_connections_there_are() {
     for &kind in Kind::all() {
         let servers = Fleet::start(kind, 3).await;
         for links in [1, 4] {
-            let proxy = proxy(servers.addresses(), &[("links_per_primary", links)]).await;
-            all_up(&proxy, 3).await;
+            let proxy = start(patient(servers.addresses()).set("links_per_primary", links)).await;
             for server in servers.iter() {
                 let named = async || u64::try_from(links_of(server).await).ok() == Some(links);
                 eventually(named, format_args!("{links} links of {kind}")).await;
@@ -22,8 +24,8 @@ async fn links_per_primary_says_how_many_connections_there_are() {
             let mut client = proxy.connect().await;
             for _ in 0..50 {
                 let key = unique_key("links");
-                let (token, _) = granted(&client.call(&["RLOCK", &key, LONG]).await);
-                assert!(client.call(&["REXTEND", &key, &token, LONG]).await.integer() > 50_000);
+                let token = granted(&client.call(&["RLOCK", &key, LONGEST_TTL]).await).token;
+                assert!(client.call(&["REXTEND", &key, &token, LONGEST_TTL]).await.integer() > 50_000);
                 assert_eq!(client.call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
             }
             drop(proxy);
@@ -43,19 +45,18 @@ async fn links_of(server: &Server) -> usize {
 #[tokio::test]
 async fn a_key_always_takes_the_same_link() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[("links_per_primary", 4)]).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set("links_per_primary", 4)).await;
     nodes.iter().for_each(ScriptedNode::forget_commands);
     let keys: Vec<String> = (0..40).map(|_| unique_key("links")).collect();
     for _ in 0..3 {
         let mut client = proxy.connect().await;
         for key in &keys {
-            let (token, _) = granted(&client.call(&["RLOCK", key, LONG]).await);
-            client.call(&["REXTEND", key, &token, LONG]).await;
+            let token = granted(&client.call(&["RLOCK", key, LONGEST_TTL]).await).token;
+            client.call(&["REXTEND", key, &token, LONGEST_TTL]).await;
             assert_eq!(client.call(&["RUNLOCK", key, &token]).await, Value::Integer(1));
         }
     }
-    eventually(async || proxy.counter("withdrawals_pending").await == 0, "every answer").await;
+    settled(&proxy).await;
     for node in &nodes {
         let mut links: HashMap<String, u64> = HashMap::new();
         for command in node.commands() {
@@ -92,7 +93,7 @@ async fn a_lost_link_comes_back_and_is_counted() {
             eventually(back, format_args!("both links of all three to be opened for the {round}. time again")).await;
             rig.settled().await;
             let key = unique_key("links");
-            let (token, _) = granted(&rig.proxy.command(&["RLOCK", &key, LONG]).await);
+            let token = granted(&rig.proxy.command(&["RLOCK", &key, LONGEST_TTL]).await).token;
             assert_eq!(rig.proxy.command(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
         }
     }
@@ -103,8 +104,7 @@ async fn a_primary_that_is_away_is_looked_for_less_and_less_often() {
     let node = scripted();
     let others = [scripted(), scripted()];
     let addresses = [node.address(), others[0].address(), others[1].address()];
-    let proxy = proxy(addresses, &[]).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(addresses)).await;
     node.forget_commands();
     let before = node.accepted();
     node.on_connect(Action::Close);
@@ -116,19 +116,18 @@ async fn a_primary_that_is_away_is_looked_for_less_and_less_often() {
     let took = lost.elapsed();
     assert!(took >= Duration::from_millis(375), "five tries within {took:?}");
     node.on_connect(None);
-    all_up(&proxy, 3).await;
+    voters(&proxy, 3).await;
 }
 
 #[tokio::test]
 async fn silence_timeout_ms_says_when_a_link_is_given_up() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
     let settings = [("silence_timeout_ms", 700), ("node_timeout_ms", 300), ("probe_interval_ms", 60_000)];
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &settings).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set_all(&settings)).await;
     let connections = nodes[0].accepted();
     on_acquire(&nodes[0], Action::Silence);
     let key = unique_key("links");
-    let token = taken(&proxy, &key, LONG).await;
+    let token = take_at_last(&proxy, &key, LONGEST_TTL).await.token;
     let asked = nodes[0].wait_for("SET", 2).await[1].at;
     eventually(async || nodes[0].accepted() > connections, "another connection").await;
     let waited = asked.elapsed();
@@ -141,13 +140,12 @@ async fn silence_timeout_ms_says_when_a_link_is_given_up() {
 async fn a_primary_that_is_merely_slow_keeps_its_link() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
     let settings = [("silence_timeout_ms", 20_000), ("node_timeout_ms", 150)];
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &settings).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set_all(&settings)).await;
     let connections = nodes[0].accepted();
     on_acquire(&nodes[0], Action::DelayReply(Duration::from_millis(300)));
     for _ in 0..3 {
         let key = unique_key("links");
-        taken(&proxy, &key, LONG).await;
+        take_at_last(&proxy, &key, LONGEST_TTL).await;
     }
     let too_slow = async || primary_field(&proxy, 0, "unknown").await == "3";
     eventually(too_slow, "the slow one to have been given up three times").await;
@@ -160,10 +158,8 @@ async fn a_primary_that_is_merely_slow_keeps_its_link() {
 async fn probe_interval_ms_says_how_often_an_idle_link_is_looked_at() {
     let node = scripted();
     let other = scripted();
-    let often = proxy([node.address()], &[("probe_interval_ms", 100)]).await;
-    let seldom = proxy([other.address()], &[("probe_interval_ms", 60_000)]).await;
-    all_up(&often, 1).await;
-    all_up(&seldom, 1).await;
+    let _often = start(patient([node.address()]).set("probe_interval_ms", 100)).await;
+    let _seldom = start(patient([other.address()]).set("probe_interval_ms", 60_000)).await;
     let probes = node.wait_for("ROLE", 8).await;
     // One on admission, one with the first batch, and so many more. One may be late, and the next not.
     let took = probes[7].at - probes[1].at;
@@ -178,15 +174,15 @@ async fn connect_timeout_ms_says_how_long_a_connection_may_take() {
         silent.on("CLIENT", Action::Silence);
         let others = [scripted(), scripted()];
         let addresses = [silent.address(), others[0].address(), others[1].address()];
-        let proxy = proxy(addresses, &[("connect_timeout_ms", timeout), ("quorum", 3)]).await;
-        all_up(&proxy, 2).await;
+        let proxy = Proxy::start(PROXY, patient(addresses).set("connect_timeout_ms", timeout).set("quorum", 3)).await;
+        voters(&proxy, 2).await;
         let tries = silent.wait_for("CLIENT", 3).await;
         for pair in tries.windows(2) {
             let gap = pair[1].at - pair[0].at;
             // The command is not the first thing that a connection takes time for.
             assert!(gap >= Duration::from_millis(timeout) * 9 / 10, "given up after {gap:?} of {timeout} ms");
         }
-        let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+        let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONGEST_TTL]).await);
         assert_eq!(told, [(silent.address(), format!("timed out after {timeout} ms"))]);
     }
 }
@@ -195,18 +191,18 @@ async fn connect_timeout_ms_says_how_long_a_connection_may_take() {
 async fn a_connection_that_cannot_be_opened_at_first_is_opened_later() {
     for &kind in Kind::all() {
         let servers = Fleet::start(kind, 3).await;
-        let relays: Vec<Relay> = servers.iter().map(|server| Relay::start(server.address())).collect();
+        let relays = relays(&servers);
         relays.iter().for_each(Relay::refuse);
-        let proxy = proxy(relays.iter().map(Relay::address), &[]).await;
+        let proxy = Proxy::start(PROXY, patient(relays.iter().map(Relay::address))).await;
         let told = async || {
-            let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+            let (_, told) = reasons(&proxy.command(&["RLOCK", &unique_key("links"), LONGEST_TTL]).await);
             told.iter().all(|(_, reason)| reason == "connection refused")
         };
         eventually(told, "all three to refuse").await;
         relays.iter().for_each(Relay::accept);
         relays[0].set_both(Fault::Drip { bytes: 100, pause: Duration::from_micros(100) });
-        all_up(&proxy, 3).await;
-        granted(&proxy.command(&["RLOCK", &unique_key("links"), LONG]).await);
+        voters(&proxy, 3).await;
+        granted(&proxy.command(&["RLOCK", &unique_key("links"), LONGEST_TTL]).await);
     }
 }
 
@@ -223,9 +219,9 @@ async fn a_primary_that_does_not_read_holds_nobody_up_and_keeps_nothing() {
         let mut tokens = Vec::new();
         for some in keys.chunks(500) {
             for key in some {
-                client.send(&["RLOCK", key, LONG]).await;
+                client.send(&["RLOCK", key, LONGEST_TTL]).await;
             }
-            tokens.extend(client.read_replies(some.len()).await.iter().map(|reply| granted(reply).0));
+            tokens.extend(client.read_replies(some.len()).await.iter().map(|reply| granted(reply).token));
         }
         assert_ne!(primary_field(&rig.proxy, 0, "queue").await, "0");
         for (keys, tokens) in keys.chunks(500).zip(tokens.chunks(500)) {
@@ -236,7 +232,7 @@ async fn a_primary_that_does_not_read_holds_nobody_up_and_keeps_nothing() {
         }
         rig.relays[0].heal();
         rig.settled().await;
-        for server in rig.servers.iter() {
+        for server in rig.fleet.iter() {
             assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
         }
     }

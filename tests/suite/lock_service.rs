@@ -2,26 +2,9 @@
 
 use support::{Fleet, Kind, Proxy, Value, eventually, redis_cli, run_program, shared, unique_key};
 
-use crate::fixture::{Lock, ready_proxy, resp3, shared_proxy, start, unhurried};
+use crate::common::{Rig, every_primary_holds, every_rig, granted, no_primary_holds, patient, resp3, start};
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/clients");
-
-/// Each kind of server, with 3 and with 5 primaries.
-async fn every_fleet() -> Vec<(&'static Fleet, &'static Proxy)> {
-    let mut fleets = Vec::new();
-    for &kind in Kind::all() {
-        for count in [3, 5] {
-            fleets.push((shared(kind, count).await, shared_proxy(kind, count).await));
-        }
-    }
-    fleets
-}
-
-/// The last primaries may hear of a decision a moment after the client does.
-async fn eventually_everywhere(fleet: &Fleet, key: &str, expected: Option<&str>) {
-    let everywhere = async || fleet.get(key).await.iter().all(|value| value.as_deref() == expected);
-    eventually(everywhere, format_args!("every primary to hold {expected:?} under {key}")).await;
-}
 
 async fn printed(proxy: &Proxy, arguments: &[&str]) -> String {
     let output = redis_cli(proxy.port(), &[&["-e"], arguments].concat()).await;
@@ -31,7 +14,8 @@ async fn printed(proxy: &Proxy, arguments: &[&str]) -> String {
 
 #[tokio::test]
 async fn redis_cli_takes_extends_and_releases_a_lock() {
-    for (fleet, proxy) in every_fleet().await {
+    for rig in every_rig().await {
+        let (fleet, proxy) = (rig.fleet, &rig.proxy);
         let key = unique_key("cli");
         let granted = printed(proxy, &["RLOCK", &key, "30000"]).await;
         let [token, validity] = granted.lines().collect::<Vec<_>>()[..] else { panic!("two lines, not {granted:?}") };
@@ -40,7 +24,7 @@ async fn redis_cli_takes_extends_and_releases_a_lock() {
         let validity: i64 = validity.parse().expect("a number");
         // The drift allowance is a hundredth and 2 ms.
         assert!((1..=30_000 - 302).contains(&validity), "{validity}");
-        eventually_everywhere(fleet, &key, Some(token)).await;
+        every_primary_holds(fleet, &key, token).await;
         for server in fleet.iter() {
             assert!((1..=30_000).contains(&server.pttl(&key).await));
         }
@@ -60,13 +44,13 @@ async fn redis_cli_takes_extends_and_releases_a_lock() {
         assert_eq!(printed(proxy, &["RUNLOCK", &key, token]).await, "1\n");
         assert_eq!(printed(proxy, &["RUNLOCK", &key, token]).await, "0\n");
         assert_eq!(printed(proxy, &["REXTEND", &key, token, "50000"]).await, "\n");
-        eventually_everywhere(fleet, &key, None).await;
+        no_primary_holds(fleet, &key).await;
     }
 }
 
 #[tokio::test]
 async fn redis_cli_says_errors_by_its_exit_code() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let output = redis_cli(proxy.port(), &["-e", "RLOCK", "job", "soon"]).await;
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
@@ -75,7 +59,8 @@ async fn redis_cli_says_errors_by_its_exit_code() {
 
 /// Runs one of the client scripts against every fleet; `arguments` come before the ports and the key.
 async fn run_script(program: &str, script: &str, arguments: &[&str], environment: &[(&str, &str)]) {
-    for (fleet, proxy) in every_fleet().await {
+    for rig in every_rig().await {
+        let (fleet, proxy) = (rig.fleet, &rig.proxy);
         let mut all = vec![format!("{CLIENTS}/{script}")];
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
         all.extend([proxy.port().to_string(), unique_key("library")]);
@@ -101,7 +86,7 @@ async fn ioredis_takes_extends_and_releases_a_lock() {
 #[tokio::test]
 async fn replies_in_bytes_are_those_of_the_protocol_that_is_spoken() {
     for &kind in Kind::all() {
-        let proxy = shared_proxy(kind, 3).await;
+        let proxy = &Rig::shared(kind, 3).await.proxy;
         for (version, null_array, null) in [(2, "*-1\r\n", "$-1\r\n"), (3, "_\r\n", "_\r\n")] {
             let mut client = if version == 2 { proxy.connect().await } else { resp3(proxy).await };
             let key = unique_key("bytes");
@@ -138,7 +123,7 @@ async fn replies_in_bytes_are_those_of_the_protocol_that_is_spoken() {
 #[tokio::test]
 async fn without_a_quorum_the_error_names_each_primary_and_what_is_wrong_with_it() {
     let mut fleet = Fleet::start(Kind::any(), 3).await;
-    let proxy = ready_proxy(fleet.addresses()).await;
+    let proxy = start(patient(fleet.addresses())).await;
     let addresses = fleet.addresses();
     for server in fleet.iter_mut() {
         server.kill();
@@ -164,16 +149,16 @@ async fn without_a_quorum_the_error_names_each_primary_and_what_is_wrong_with_it
 #[tokio::test]
 async fn records_carry_the_key_prefix_and_clients_never_see_it() {
     let fleet = shared(Kind::any(), 3).await;
-    let options = unhurried(fleet.addresses()).set("key_prefix", "some:app/").await_ready();
+    let options = patient(fleet.addresses()).set("key_prefix", "some:app/");
     let proxy = start(options).await;
     let mut client = proxy.connect().await;
     let key = unique_key("prefixed");
-    let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000"]).await);
-    eventually_everywhere(fleet, &format!("some:app/{key}"), Some(&lock.token)).await;
+    let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
+    every_primary_holds(fleet, &format!("some:app/{key}"), &lock.token).await;
     assert_eq!(fleet.holding(&key).await, 0);
     // A proxy without the prefix, or with another one, has locks of its own.
-    let other = shared_proxy(Kind::any(), 3).await;
-    let others = Lock::granted(&other.command(&["RLOCK", &key, "30000"]).await);
+    let other = &Rig::shared(Kind::any(), 3).await.proxy;
+    let others = granted(&other.command(&["RLOCK", &key, "30000"]).await);
     assert_eq!(client.call(&["RUNLOCK", &key, &others.token]).await, Value::Integer(0));
     assert_eq!(other.command(&["RUNLOCK", &key, &others.token]).await, Value::Integer(1));
 
@@ -181,7 +166,7 @@ async fn records_carry_the_key_prefix_and_clients_never_see_it() {
     let keys = client.call(&["COMMAND", "GETKEYS", "RLOCK", &key, "30000"]).await;
     assert_eq!(keys, Value::Array(vec![Value::bulk(&key)]));
     assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
-    eventually_everywhere(fleet, &format!("some:app/{key}"), None).await;
+    no_primary_holds(fleet, &format!("some:app/{key}")).await;
 
     // What is reserved is the name that the client gives, with a prefix as without.
     let reserved = Value::error("ERR names beginning with 'redlock-proxy:' are reserved");
@@ -192,7 +177,7 @@ async fn records_carry_the_key_prefix_and_clients_never_see_it() {
 #[tokio::test]
 async fn any_bytes_are_a_name_the_empty_one_too() {
     let fleet = shared(Kind::any(), 3).await;
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let unique = unique_key("binary");
     let binary = [unique.as_bytes(), b"\0\r\n\xff *$ \"'"].concat();
     let longest = format!("{unique}{}", "k".repeat(4096 - unique.len()));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use support::scripted::Recorded;
 use support::{
-    Action, Direction, Fault, Fleet, Kind, ProxyOptions, ScriptedNode, Server, Value, eventually, shared, unique_key,
+    Action, Direction, Fault, Fleet, Kind, Relay, ScriptedNode, Server, Value, eventually, shared, unique_key,
 };
 
-use crate::fixture::{Lock, addresses, ready_proxy, relays, shared_proxy, start};
+use crate::common::{Lock, Rig, SharedRig, granted, no_primary_holds, patient, relays, start};
 
 /// The primaries that hold this token; a quorum, or it panics. A record of the owner's that is found when the quorum has been
 /// signed already keeps its former token, until its ttl has run out.
@@ -30,9 +30,8 @@ async fn a_retry_through_the_other_proxy_succeeds_at_once_and_nobody_else_gets_i
         let fleet = shared(kind, 3).await;
         let (to_first, to_second) = (relays(fleet), relays(fleet));
         // The first proxy waits for answers that come late, and keeps its links for as long as they do.
-        let options = ProxyOptions::new(addresses(&to_first));
-        let options = options.set("node_timeout_ms", 3000).set("silence_timeout_ms", 20_000).await_ready();
-        let (first, second) = (start(options).await, ready_proxy(addresses(&to_second)).await);
+        let first = start(patient(to_first.iter().map(Relay::address))).await;
+        let second = start(patient(to_second.iter().map(Relay::address))).await;
         let key = unique_key("retry");
 
         // The SETs arrive and their answers do not.
@@ -54,7 +53,7 @@ async fn a_retry_through_the_other_proxy_succeeds_at_once_and_nobody_else_gets_i
         let mut others = second.connect().await;
         assert_eq!(Lock::of(&others.call(&["RLOCK", &key, "30000", "OWNER", "other"]).await), None);
         let mut retry = second.connect().await;
-        let lock = Lock::granted(&retry.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
+        let lock = granted(&retry.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
         assert_ne!(lock.token, former);
         assert_eq!(second.counter("rlock_taken_over").await, 1);
         assert_eq!(Lock::of(&others.call(&["RLOCK", &key, "30000", "OWNER", "other"]).await), None);
@@ -71,18 +70,18 @@ async fn a_retry_through_the_other_proxy_succeeds_at_once_and_nobody_else_gets_i
         assert_eq!(others.call(&["RUNLOCK", &key, &former]).await, Value::Integer(0));
         assert!(retry.call(&["REXTEND", &key, &lock.token, "30000"]).await.integer() > 0);
         assert_eq!(retry.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
-        eventually(async || fleet.holding(&key).await == 0, "no record to be left").await;
+        no_primary_holds(fleet, &key).await;
     }
 }
 
 #[tokio::test]
 async fn a_take_over_signs_anew_and_the_former_token_is_worth_nothing() {
     for &kind in Kind::all() {
-        let (fleet, proxy) = (shared(kind, 3).await, shared_proxy(kind, 3).await);
+        let SharedRig { fleet, proxy, .. } = Rig::shared(kind, 3).await;
         let key = unique_key("again");
         let mut client = proxy.connect().await;
-        let first = Lock::granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
-        let second = Lock::granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
+        let first = granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
+        let second = granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "me"]).await);
         assert!(first.token.starts_with("me:") && second.token.starts_with("me:"));
         assert_ne!(first.token, second.token);
         assert!(second.validity > 29_000, "{second:?}");
@@ -90,19 +89,19 @@ async fn a_take_over_signs_anew_and_the_former_token_is_worth_nothing() {
         assert_eq!(client.call(&["RUNLOCK", &key, &first.token]).await, Value::Integer(0));
         signed(fleet, &key, &second.token).await;
         assert_eq!(client.call(&["RUNLOCK", &key, &second.token]).await, Value::Integer(1));
-        Lock::granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "other"]).await);
+        granted(&client.call(&["RLOCK", &key, "30000", "OWNER", "other"]).await);
     }
 }
 
 #[tokio::test]
 async fn a_take_over_keeps_the_longer_of_both_lives() {
     for &kind in Kind::all() {
-        let (fleet, proxy) = (shared(kind, 3).await, shared_proxy(kind, 3).await);
+        let SharedRig { fleet, proxy, .. } = Rig::shared(kind, 3).await;
         for (former, asked, left) in [("50000", "1000", 40_000..=50_000), ("2000", "50000", 40_000..=50_000)] {
             let key = unique_key("longer");
             let mut client = proxy.connect().await;
             client.call(&["RLOCK", &key, former, "OWNER", "me"]).await;
-            let lock = Lock::granted(&client.call(&["RLOCK", &key, asked, "OWNER", "me"]).await);
+            let lock = granted(&client.call(&["RLOCK", &key, asked, "OWNER", "me"]).await);
             for server in signed(fleet, &key, &lock.token).await {
                 let pttl = server.pttl(&key).await;
                 assert!(left.contains(&pttl), "{former} taken over for {asked}: {pttl}");
@@ -117,14 +116,14 @@ async fn a_take_over_keeps_the_longer_of_both_lives() {
 
 #[tokio::test]
 async fn different_owners_and_no_owner_exclude_each_other() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let holders: [&[&str]; 3] = [&["OWNER", "a"], &["OWNER", "b"], &[]];
     for holder in holders {
         let key = unique_key("others");
         let mut client = proxy.connect().await;
         let ask = |options: &[&str]| [&["RLOCK", key.as_str(), "30000"], options].concat().join("\u{1}");
         let words = |line: &str| line.split('\u{1}').map(str::to_owned).collect::<Vec<_>>();
-        let lock = Lock::granted(&client.call(&words(&ask(holder))).await);
+        let lock = granted(&client.call(&words(&ask(holder))).await);
         // A lock without an owner is nobody's to take over.
         for other in holders.into_iter().filter(|&other| other != holder || holder.is_empty()) {
             assert_eq!(Lock::of(&client.call(&words(&ask(other))).await), None, "{holder:?} holds, {other:?} asks");
@@ -135,19 +134,19 @@ async fn different_owners_and_no_owner_exclude_each_other() {
 
 #[tokio::test]
 async fn owners_whose_names_begin_like_each_other_are_different_ones() {
-    let proxy = shared_proxy(Kind::any(), 3).await;
+    let proxy = &Rig::shared(Kind::any(), 3).await.proxy;
     let hex = "0123456789abcdef0123456789abcdef01234567";
     let (with_colon, with_token) = (format!("a:{hex}"), format!("a:{hex}:"));
     let names = ["a", "a:", "aa", "A", "", " a", &with_colon, &with_token, "a\0"];
     for holder in names.into_iter().filter(|name| !name.is_empty()) {
         let key = unique_key("prefix");
         let mut client = proxy.connect().await;
-        let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000", "OWNER", holder]).await);
+        let lock = granted(&client.call(&["RLOCK", &key, "30000", "OWNER", holder]).await);
         for other in names.into_iter().filter(|&other| other != holder && !other.is_empty()) {
             let reply = client.call(&["RLOCK", &key, "30000", "OWNER", other]).await;
             assert_eq!(Lock::of(&reply), None, "{holder:?} holds, {other:?} asks");
         }
-        let again = Lock::granted(&client.call(&["RLOCK", &key, "30000", "OWNER", holder]).await);
+        let again = granted(&client.call(&["RLOCK", &key, "30000", "OWNER", holder]).await);
         assert_ne!(again.token, lock.token);
         assert_eq!(client.call(&["RUNLOCK", &key, &again.token]).await, Value::Integer(1));
     }
@@ -156,7 +155,7 @@ async fn owners_whose_names_begin_like_each_other_are_different_ones() {
 /// A record that looks like the owner's and was not made by this proxy: only the form counts, since another proxy may have.
 #[tokio::test]
 async fn only_a_record_of_the_owners_own_form_is_taken_over() {
-    let (fleet, proxy) = (shared(Kind::any(), 3).await, shared_proxy(Kind::any(), 3).await);
+    let SharedRig { fleet, proxy, .. } = Rig::shared(Kind::any(), 3).await;
     let hex = "0123456789abcdef0123456789abcdef01234567";
     for (value, own) in [
         (format!("me:{hex}"), true),
@@ -182,8 +181,7 @@ async fn only_a_record_of_the_owners_own_form_is_taken_over() {
 #[tokio::test]
 async fn a_take_over_is_not_begun_for_a_client_whose_stream_has_ended() {
     let nodes = [ScriptedNode::start(), ScriptedNode::start(), ScriptedNode::start()];
-    let options = ProxyOptions::new(nodes.iter().map(ScriptedNode::address)).set("node_timeout_ms", 5000);
-    let proxy = start(options.set("silence_timeout_ms", 20_000).await_ready()).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
     let own = "me:0123456789abcdef0123456789abcdef01234567";
     for (key, leaves) in [("stays", false), ("leaves", true)] {
         for node in &nodes {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use support::{Action, Fault, Kind, Proxy, ProxyOptions, Relay, ScriptedNode, Server, ServerOptions, Value};
+use support::{Action, Fault, Kind, Proxy, Relay, ScriptedNode, Server, ServerOptions, Value};
 use support::{eventually, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, on_acquire, proxy, reasons, scripted};
+use crate::common::{LONGEST_TTL, PROXY, Rig, granted, on_acquire, patient, reasons, scripted, start, voters};
 
 /// A server's words, and ours for them.
 const WORDS: [(&str, &str); 13] = [
@@ -27,8 +27,7 @@ const WORDS: [(&str, &str); 13] = [
 /// Three scripted primaries, whose every command of a lock gets this answer on two of them.
 async fn two_say(words: &str) -> ([ScriptedNode; 3], Proxy) {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[]).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
     for node in &nodes[..2] {
         on_acquire(node, Action::error(words));
         node.on("EVALSHA", Action::error(words));
@@ -41,9 +40,11 @@ async fn every_command_gives_a_servers_trouble_its_name() {
     for (words, reason) in WORDS {
         let (nodes, proxy) = two_say(words).await;
         let key = unique_key("reasons");
-        for (command, commands) in
-            [("RLOCK", &[&key, LONG][..]), ("REXTEND", &[&key, "token", LONG]), ("RUNLOCK", &[&key, "token"])]
-        {
+        for (command, commands) in [
+            ("RLOCK", &[&key, LONGEST_TTL][..]),
+            ("REXTEND", &[&key, "token", LONGEST_TTL]),
+            ("RUNLOCK", &[&key, "token"]),
+        ] {
             let reply = proxy.command(&[&[command], commands].concat()).await;
             let expected = format!(
                 "NOQUORUM 1 of 3 primaries answered, 2 needed: {} {reason}; {} {reason}",
@@ -58,10 +59,9 @@ async fn every_command_gives_a_servers_trouble_its_name() {
 #[tokio::test]
 async fn a_release_that_a_server_refused_is_made_when_it_can() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[("probe_interval_ms", 100)]).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set("probe_interval_ms", 100)).await;
     let key = unique_key("reasons");
-    let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+    let token = granted(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await).token;
     for node in &nodes {
         eventually(async || node.get(&key).is_some(), "the lock to be everywhere").await;
         for _ in 0..3 {
@@ -79,17 +79,16 @@ async fn a_release_that_a_server_refused_is_made_when_it_can() {
 async fn a_long_story_is_cut() {
     let story = format!("ERR {}", "and so on ".repeat(60));
     let (_nodes, proxy) = two_say(&story).await;
-    let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONG]).await;
+    let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONGEST_TTL]).await;
     let (_, reasons) = reasons(&reply);
     assert!(reasons.iter().all(|(_, reason)| *reason == story[..200]), "{reasons:?}");
 
     let nodes: [ScriptedNode; 9] = std::array::from_fn(|_| scripted());
-    let proxy = self::proxy(nodes.iter().map(ScriptedNode::address), &[]).await;
-    all_up(&proxy, 9).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
     for node in &nodes {
         on_acquire(node, Action::error(&story));
     }
-    let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONG]).await;
+    let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONGEST_TTL]).await;
     assert!(reply.is_error_with("NOQUORUM"), "{reply:?}");
     assert_eq!(reply.text().len(), 1024, "one line of at most 1,024 bytes");
 }
@@ -102,10 +101,10 @@ async fn a_wrong_password_is_told_as_such() {
         let wrong = format!("redis://:wrong@{}", servers[0].address());
         let none = servers[1].address();
         let nobody = scripted();
-        let proxy = proxy([wrong, none, nobody.address()], &[]).await;
-        all_up(&proxy, 1).await;
+        let proxy = Proxy::start(PROXY, patient([wrong, none, nobody.address()])).await;
+        voters(&proxy, 1).await;
         let told = async || {
-            let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONG]).await;
+            let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONGEST_TTL]).await;
             let (_, reasons) = reasons(&reply);
             reasons.len() == 2 && reasons.iter().all(|(_, reason)| reason == "authentication failed")
         };
@@ -113,8 +112,7 @@ async fn a_wrong_password_is_told_as_such() {
         assert!(!proxy.log().contains("wrong@"), "no password is logged:\n{}", proxy.log());
 
         let right = servers.iter().map(|server| format!("redis://:right@{}", server.address()));
-        let proxy = self::proxy(right.chain([nobody.address()]), &[]).await;
-        all_up(&proxy, 3).await;
+        start(patient(right.chain([nobody.address()]))).await;
     }
 }
 
@@ -133,7 +131,7 @@ async fn a_primary_that_does_not_answer_is_overloaded_when_its_queue_is_full() {
         let mut client = rig.proxy.connect().await;
         let keys: Vec<String> = (0..CAPACITY + 36).map(|_| unique_key("reasons")).collect();
         for key in &keys {
-            client.send(&["RLOCK", key, LONG]).await;
+            client.send(&["RLOCK", key, LONGEST_TTL]).await;
         }
         let replies = client.read_replies(keys.len()).await;
         let mut counts = [0, 0];
@@ -152,9 +150,9 @@ async fn a_primary_that_does_not_answer_is_overloaded_when_its_queue_is_full() {
         rig.relays.iter().for_each(Relay::heal);
         rig.settled().await;
         for key in &keys {
-            assert_eq!(rig.servers.holding(key).await, 0, "nothing is left of what was not granted");
+            assert_eq!(rig.fleet.holding(key).await, 0, "nothing is left of what was not granted");
         }
-        let (token, _) = granted(&client.call(&["RLOCK", &keys[0], LONG]).await);
+        let token = granted(&client.call(&["RLOCK", &keys[0], LONGEST_TTL]).await).token;
         assert_eq!(client.call(&["RUNLOCK", &keys[0], &token]).await, Value::Integer(1));
     }
 }
@@ -162,18 +160,17 @@ async fn a_primary_that_does_not_answer_is_overloaded_when_its_queue_is_full() {
 #[tokio::test]
 async fn a_probe_that_is_refused_makes_no_replica_of_a_primary() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-    let options = ProxyOptions::new(nodes.iter().map(ScriptedNode::address)).set("probe_interval_ms", 100);
-    let proxy = Proxy::start(env!("CARGO_BIN_EXE_redlock-proxy"), options.set("quorum", 3)).await;
-    all_up(&proxy, 3).await;
+    let options = patient(nodes.iter().map(ScriptedNode::address)).set("probe_interval_ms", 100);
+    let proxy = start(options.set("quorum", 3)).await;
     nodes[0].on("ROLE", Action::error("BUSY Redis is busy running a script."));
     let expected = Value::error(format!("NOQUORUM 2 of 3 primaries answered, 3 needed: {} busy", nodes[0].address()));
     eventually(
-        async || proxy.command(&["RLOCK", &unique_key("reasons"), LONG]).await == expected,
+        async || proxy.command(&["RLOCK", &unique_key("reasons"), LONGEST_TTL]).await == expected,
         "the probe to be refused",
     )
     .await;
     nodes[0].clear("ROLE");
-    all_up(&proxy, 3).await;
+    voters(&proxy, 3).await;
     assert!(!proxy.log().contains("a replica"), "{}", proxy.log());
 }
 
@@ -181,12 +178,11 @@ async fn a_probe_that_is_refused_makes_no_replica_of_a_primary() {
 async fn garbage_from_a_primary_ends_its_link_and_nothing_else() {
     for garbage in ["hello\r\n", "$-7\r\n", ":1\r\n:1\r\n", "\0\0\0\0\r\n", "%1\r\n+a\r\n"] {
         let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-        let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[("node_timeout_ms", 500)]).await;
-        all_up(&proxy, 3).await;
+        let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set("node_timeout_ms", 500)).await;
         on_acquire(&nodes[0], Action::bytes(garbage));
         for _ in 0..5 {
             let key = unique_key("reasons");
-            let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+            let token = granted(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await).token;
             let reply = proxy.command(&["RUNLOCK", &key, &token]).await;
             assert_eq!(reply, Value::Integer(1), "{garbage:?}");
         }

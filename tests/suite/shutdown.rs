@@ -7,7 +7,7 @@ use support::{
     shared, unique_key,
 };
 
-use crate::fixture::{Lock, ready_proxy, start};
+use crate::common::{granted, no_primary_holds, patient, start};
 
 const REFUSAL: &str = "ERR the proxy is shutting down";
 
@@ -31,8 +31,8 @@ async fn slow(delay: Duration, settings: &[(&str, u64)], relay: Option<&Relay>, 
         primaries[2] = relay.address();
     }
     let options = ProxyOptions::new(primaries).set("node_timeout_ms", 10_000).set("silence_timeout_ms", 20_000);
-    let options = options.set("max_ttl_ms", 600_000).set("attempts", 1).await_ready();
-    let proxy = start(settings.iter().fold(options, |options, (key, value)| options.set(key, value))).await;
+    let options = options.set("max_ttl_ms", 600_000).set("attempts", 1);
+    let proxy = start(options.set_all(settings)).await;
     // Only now: a link that is opened tries SET out.
     for node in nodes {
         node.forget_commands();
@@ -57,7 +57,7 @@ async fn a_round_under_way_is_answered_and_its_lock_stays() {
     }
     proxy.terminate();
     draining(&proxy).await;
-    let lock = Lock::granted(&client.read_reply().await);
+    let lock = granted(&client.read_reply().await);
     drop(client);
     ended(&proxy).await;
     assert!(nodes.iter().all(|node| node.get("job").as_ref() == Some(&lock.token)));
@@ -67,10 +67,10 @@ async fn a_round_under_way_is_answered_and_its_lock_stays() {
 async fn new_locks_are_refused_while_held_ones_are_extended_and_released() {
     for &kind in Kind::all() {
         let fleet = shared(kind, 3).await;
-        let proxy = ready_proxy(fleet.addresses()).await;
+        let proxy = start(patient(fleet.addresses())).await;
         let key = unique_key("drained");
         let mut client = proxy.connect().await;
-        let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000"]).await);
+        let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
         proxy.interrupt();
         draining(&proxy).await;
 
@@ -86,21 +86,21 @@ async fn new_locks_are_refused_while_held_ones_are_extended_and_released() {
         drop(client);
         ended(&proxy).await;
         assert!(proxy.log().ends_with("shut down\n"), "{}", proxy.log());
-        eventually(async || fleet.holding(&key).await == 0, "the lock to be gone").await;
+        no_primary_holds(fleet, &key).await;
     }
 }
 
 #[tokio::test]
 async fn a_lock_that_is_held_outlives_the_proxy() {
     let fleet = shared(Kind::any(), 3).await;
-    let proxy = ready_proxy(fleet.addresses()).await;
+    let proxy = start(patient(fleet.addresses())).await;
     let key = unique_key("outlives");
-    let lock = Lock::granted(&proxy.command(&["RLOCK", &key, "30000"]).await);
+    let lock = granted(&proxy.command(&["RLOCK", &key, "30000"]).await);
     eventually(async || fleet.holding(&key).await == 3, "every primary to hold it").await;
     proxy.terminate();
     ended(&proxy).await;
     assert_eq!(fleet.get(&key).await, vec![Some(lock.token.clone()); 3]);
-    let successor = ready_proxy(fleet.addresses()).await;
+    let successor = start(patient(fleet.addresses())).await;
     assert_eq!(successor.command(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
 }
 
@@ -185,10 +185,10 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn a_hang_up_is_logged_and_harmless() {
-    let proxy = ready_proxy(shared(Kind::any(), 3).await.addresses()).await;
+    let proxy = start(patient(shared(Kind::any(), 3).await.addresses())).await;
     let key = unique_key("hang-up");
     let mut client = proxy.connect().await;
-    let lock = Lock::granted(&client.call(&["RLOCK", &key, "30000"]).await);
+    let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
     proxy.hang_up();
     proxy.wait_for_log("SIGHUP").await;
     assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));

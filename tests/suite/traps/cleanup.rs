@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::{Action, ByteClient, Direction, Fault, Kind, Relay, ScriptedNode, Server, eventually, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, on_acquire, proxy, reasons, scripted, taken};
+use crate::common::{LONGEST_TTL, Rig, no_primary_holds, on_acquire, patient, reasons, scripted, start, take_at_last};
 
 /// Short waits, so that a link in trouble is soon replaced.
 const HASTY: [(&str, u64); 3] =
@@ -18,17 +18,13 @@ async fn a_record_whose_answer_was_lost_is_deleted_too() {
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &HASTY).await;
         let key = unique_key("trap26");
-        rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToClient, Fault::BlackHole));
-        let mut client = rig.proxy.connect().await;
-        client.send(&["RLOCK", &key, LONG]).await;
-        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from")
-            .await;
+        let mut client = set_without_an_answer(&rig, &key).await;
         let (_, reasons) = reasons(&client.read_reply().await);
         assert!(reasons.iter().all(|(_, reason)| reason == "timed out after 300 ms"), "{reasons:?}");
         // Only the way back is lost: the withdrawals arrive.
-        rig.gone(&key).await;
+        no_primary_holds(&rig.fleet, &key).await;
         heal(&rig).await;
-        assert_eq!(rig.servers.holding(&key).await, 0, "nothing comes back");
+        assert_eq!(rig.fleet.holding(&key).await, 0, "nothing comes back");
     }
 }
 
@@ -38,19 +34,25 @@ async fn a_record_whose_withdrawal_was_lost_as_well_is_gone_after_healing() {
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &HASTY).await;
         let key = unique_key("trap26");
-        rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToClient, Fault::BlackHole));
-        let mut client = rig.proxy.connect().await;
-        client.send(&["RLOCK", &key, LONG]).await;
-        eventually(async || rig.servers.holding(&key).await == 3, "the lock to be set where no answer comes from")
-            .await;
+        let mut client = set_without_an_answer(&rig, &key).await;
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::BlackHole));
         reasons(&client.read_reply().await);
-        for server in &rig.servers[..2] {
+        for server in &rig.fleet[..2] {
             assert!(server.exists(&key).await, "nobody can have deleted it yet");
         }
         heal(&rig).await;
-        assert_eq!(rig.servers.holding(&key).await, 0);
+        assert_eq!(rig.fleet.holding(&key).await, 0);
     }
+}
+
+/// Asks for a lock whose answers are lost on the way from two of three primaries, and waits until all have its record. The reply
+/// is still to be read.
+async fn set_without_an_answer(rig: &Rig, key: &str) -> ByteClient {
+    rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToClient, Fault::BlackHole));
+    let mut client = rig.proxy.connect().await;
+    client.send(&["RLOCK", key, LONGEST_TTL]).await;
+    eventually(async || rig.fleet.holding(key).await == 3, "the lock to be set where no answer comes from").await;
+    client
 }
 
 /// Trap 27.
@@ -61,11 +63,11 @@ async fn a_set_that_arrives_late_is_undone_by_what_follows_on_its_link() {
         let rig = Rig::relayed(kind, 3, &settings).await;
         let key = unique_key("trap27");
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::Hold));
-        let (_, reasons) = reasons(&rig.proxy.command(&["RLOCK", &key, LONG]).await);
+        let (_, reasons) = reasons(&rig.proxy.command(&["RLOCK", &key, LONGEST_TTL]).await);
         assert!(reasons.iter().all(|(_, reason)| reason == "timed out after 300 ms"), "{reasons:?}");
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::Forward));
         rig.settled().await;
-        assert_eq!(rig.servers.holding(&key).await, 0);
+        assert_eq!(rig.fleet.holding(&key).await, 0);
         assert_eq!(rig.proxy.counter("late_grants_undone").await, 2, "both were set, and deleted again");
         for relay in &rig.relays {
             assert_eq!(relay.open(), 1, "the links are the same");
@@ -81,13 +83,13 @@ async fn a_set_that_is_still_under_way_when_its_link_is_replaced_never_lands() {
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &HASTY).await;
         let key = unique_key("trap27");
-        let kills = kills(&rig.servers[0]).await;
+        let kills = kills(&rig.fleet[0]).await;
         for relay in &rig.relays[..2] {
             relay.set(Direction::ToServer, Fault::latency(LATE));
         }
         let mut client = rig.proxy.connect().await;
-        client.send(&["RLOCK", &key, LONG]).await;
-        eventually(async || rig.servers[2].exists(&key).await, "the lock to be asked for").await;
+        client.send(&["RLOCK", &key, LONGEST_TTL]).await;
+        eventually(async || rig.fleet[2].exists(&key).await, "the lock to be asked for").await;
         // What is under way stays late; what comes from now on goes through at once.
         rig.relays[..2].iter().for_each(|relay| relay.set(Direction::ToServer, Fault::Forward));
         reasons(&client.read_reply().await);
@@ -101,8 +103,8 @@ async fn a_set_that_is_still_under_way_when_its_link_is_replaced_never_lands() {
             )
             .await;
         }
-        assert_eq!(rig.servers.holding(&key).await, 0);
-        assert!(self::kills(&rig.servers[0]).await >= kills + 2, "one that ended it, one to be sure");
+        assert_eq!(rig.fleet.holding(&key).await, 0);
+        assert!(self::kills(&rig.fleet[0]).await >= kills + 2, "one that ended it, one to be sure");
     }
 }
 
@@ -111,8 +113,7 @@ async fn a_set_that_is_still_under_way_when_its_link_is_replaced_never_lands() {
 async fn a_former_link_is_killed_however_many_successors_are_lost_over_it() {
     const LOST: usize = 3;
     let nodes = [scripted(), scripted(), scripted()];
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &HASTY).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address)).set_all(&HASTY)).await;
     let key = unique_key("trap27");
     let node = &nodes[0];
     // The answers to the first kills get lost, and the connection with them.
@@ -124,7 +125,7 @@ async fn a_former_link_is_killed_however_many_successors_are_lost_over_it() {
     });
     // The SET is asked for and never answered; nor is anything behind it.
     on_acquire(node, Action::Silence);
-    let token = taken(&proxy, &key, LONG).await;
+    let token = take_at_last(&proxy, &key, LONGEST_TTL).await.token;
     let former = node.wait_for("SET", 2).await.last().map(|set| set.connection).expect("the trial and the lock");
     proxy.command(&["RUNLOCK", &key, &token]).await;
     eventually(async || proxy.counter("withdrawals_pending").await == 0, "the withdrawal to be answered").await;
@@ -161,16 +162,16 @@ async fn a_client_leaves(leave: fn(ByteClient)) {
         rig.relays.iter().for_each(|relay| relay.set(Direction::ToClient, Fault::Hold));
         let mut client = rig.proxy.connect().await;
         for key in &keys {
-            client.send(&["RLOCK", key, LONG]).await;
+            client.send(&["RLOCK", key, LONGEST_TTL]).await;
         }
         for key in &keys {
-            eventually(async || rig.servers.holding(key).await == 3, "the lock to be set everywhere").await;
+            eventually(async || rig.fleet.holding(key).await == 3, "the lock to be set everywhere").await;
         }
         leave(client);
         eventually(async || rig.proxy.counter("connected_clients").await <= 2, "the proxy to go on").await;
         rig.relays.iter().for_each(|relay| relay.set(Direction::ToClient, Fault::Forward));
         for key in &keys {
-            rig.gone(key).await;
+            no_primary_holds(&rig.fleet, key).await;
         }
         rig.settled().await;
         assert_eq!(rig.proxy.counter("rlock_abandoned").await, PIPELINED as u64);

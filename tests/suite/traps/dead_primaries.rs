@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use support::{Action, Fault, Fleet, Kind, Relay, ScriptedNode, Server, ServerOptions, Value, eventually, unique_key};
-use support::{Direction, shared};
+use support::{Action, Fault, Fleet, Kind, Proxy, Relay, ScriptedNode, Server, ServerOptions, Value};
+use support::{Direction, eventually, shared, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, on_acquire, proxy, reasons, scripted, timed};
+use crate::common::{
+    LONGEST_TTL, PROXY, Rig, every_primary_holds, granted, no_primary_holds, on_acquire, patient, reasons, scripted,
+    start, timed, voters,
+};
 
 /// Trap 22.
 #[tokio::test]
@@ -15,15 +18,17 @@ async fn a_primary_that_never_answered_hangs_no_command() {
         let relay = Relay::start(servers[0].address());
         relay.set_both(Fault::BlackHole);
         let addresses = [relay.address(), servers[1].address(), servers[2].address()];
-        let proxy = proxy(addresses, &[("node_timeout_ms", 5_000), ("silence_timeout_ms", 10_000)]).await;
-        all_up(&proxy, 2).await;
+        let proxy =
+            Proxy::start(PROXY, patient(addresses).set("node_timeout_ms", 5_000).set("silence_timeout_ms", 10_000))
+                .await;
+        voters(&proxy, 2).await;
         let mut client = proxy.connect().await;
         let key = unique_key("trap22");
         for _ in 0..10 {
             let round = async {
-                let (token, _) = granted(&client.call(&["RLOCK", &key, LONG]).await);
-                assert!(client.call(&["RLOCK", &key, LONG]).await.is_null());
-                assert!(client.call(&["REXTEND", &key, &token, LONG]).await.integer() > 0);
+                let token = granted(&client.call(&["RLOCK", &key, LONGEST_TTL]).await).token;
+                assert!(client.call(&["RLOCK", &key, LONGEST_TTL]).await.is_null());
+                assert!(client.call(&["REXTEND", &key, &token, LONGEST_TTL]).await.integer() > 0);
                 assert_eq!(client.call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
             };
             let ((), took) = timed(round).await;
@@ -48,9 +53,9 @@ async fn five_slow_primaries_are_as_slow_as_one() {
             assert!(took < 3 * DELAY, "{arguments:?} took {took:?}, one primary takes {DELAY:?}");
             reply
         };
-        let (token, _) = granted(&call(&["RLOCK", &key, LONG]).await);
-        assert!(call(&["RLOCK", &key, LONG]).await.is_null());
-        assert!(call(&["REXTEND", &key, &token, LONG]).await.integer() > 0);
+        let token = granted(&call(&["RLOCK", &key, LONGEST_TTL]).await).token;
+        assert!(call(&["RLOCK", &key, LONGEST_TTL]).await.is_null());
+        assert!(call(&["REXTEND", &key, &token, LONGEST_TTL]).await.integer() > 0);
         assert_eq!(call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
     }
 }
@@ -61,10 +66,9 @@ async fn an_error_of_any_one_primary_ends_no_round() {
     for failing in 0..3 {
         let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
         on_acquire(&nodes[failing], Action::error("ERR no such luck"));
-        let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[]).await;
-        all_up(&proxy, 3).await;
+        let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
         let key = unique_key("trap24");
-        let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+        let token = granted(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await).token;
         for (index, node) in nodes.iter().enumerate() {
             let expected = (index != failing).then(|| token.clone());
             eventually(async || node.get(&key) == expected, "the others to hold the lock").await;
@@ -74,7 +78,7 @@ async fn an_error_of_any_one_primary_ends_no_round() {
         // A second one fails: the verdict is theirs, and what the third granted is taken back.
         let second = (failing + 1) % 3;
         on_acquire(&nodes[second], Action::error("ERR no luck here either"));
-        let (head, reasons) = reasons(&proxy.command(&["RLOCK", &key, LONG]).await);
+        let (head, reasons) = reasons(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await);
         assert_eq!(head, "NOQUORUM 1 of 3 primaries answered, 2 needed");
         let reason = |index: usize| reasons.iter().find(|(address, _)| *address == nodes[index].address());
         assert_eq!(reason(failing).map(|(_, words)| words.as_str()), Some("ERR no such luck"));
@@ -90,17 +94,16 @@ async fn an_error_of_any_one_primary_ends_no_round() {
 async fn a_primary_that_refuses_leaves_the_verdict_to_the_quorum_and_the_others_clean() {
     for &kind in Kind::all() {
         let servers = shared(kind, 3).await;
-        let proxy = proxy(servers.addresses(), &[]).await;
-        all_up(&proxy, 3).await;
+        let proxy = start(patient(servers.addresses())).await;
         for refusing in 0..3 {
             let key = unique_key("trap24");
-            servers[refusing].command(&["SET", &key, "another's", "PX", LONG]).await;
-            let (token, _) = granted(&proxy.command(&["RLOCK", &key, LONG]).await);
+            servers[refusing].command(&["SET", &key, "another's", "PX", LONGEST_TTL]).await;
+            let token = granted(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await).token;
             assert_eq!(proxy.command(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
 
             let second = (refusing + 1) % 3;
-            servers[second].command(&["SET", &key, "another's", "PX", LONG]).await;
-            assert!(proxy.command(&["RLOCK", &key, LONG]).await.is_null(), "one other holds it on a quorum");
+            servers[second].command(&["SET", &key, "another's", "PX", LONGEST_TTL]).await;
+            assert!(proxy.command(&["RLOCK", &key, LONGEST_TTL]).await.is_null(), "one other holds it on a quorum");
             let third = &servers[(refusing + 2) % 3];
             eventually(async || !third.exists(&key).await, "the third to be cleaned").await;
             assert_eq!(servers.holding(&key).await, 2, "nothing of another's is touched");
@@ -114,12 +117,12 @@ async fn a_primary_without_memory_is_no_holder_of_the_lock() {
     for &kind in Kind::all() {
         let mut rig = Rig::direct(kind, 3, &[]).await;
         let held = unique_key("trap25");
-        let (token, _) = granted(&rig.proxy.command(&["RLOCK", &held, LONG]).await);
-        eventually(async || rig.servers.holding(&held).await == 3, "the lock to be everywhere").await;
+        let token = granted(&rig.proxy.command(&["RLOCK", &held, LONGEST_TTL]).await).token;
+        every_primary_holds(&rig.fleet, &held, &token).await;
         for full in 0..2 {
-            rig.servers[full].config_set("maxmemory", "1").await;
+            rig.fleet[full].config_set("maxmemory", "1").await;
         }
-        let reply = rig.proxy.command(&["RLOCK", &unique_key("trap25"), LONG]).await;
+        let reply = rig.proxy.command(&["RLOCK", &unique_key("trap25"), LONGEST_TTL]).await;
         assert_eq!(
             reply,
             Value::error(format!(
@@ -129,9 +132,9 @@ async fn a_primary_without_memory_is_no_holder_of_the_lock() {
             ))
         );
         // Extending and releasing need no memory.
-        assert!(rig.proxy.command(&["REXTEND", &held, &token, LONG]).await.integer() > 50_000);
+        assert!(rig.proxy.command(&["REXTEND", &held, &token, LONGEST_TTL]).await.integer() > 50_000);
         assert_eq!(rig.proxy.command(&["RUNLOCK", &held, &token]).await, Value::Integer(1));
-        rig.gone(&held).await;
+        no_primary_holds(&rig.fleet, &held).await;
     }
 }
 
@@ -142,14 +145,13 @@ async fn locks_are_released_on_primaries_that_were_full_before_the_proxy_came() 
         let mut servers = Fleet::start(kind, 3).await;
         let key = unique_key("trap25");
         for server in servers.iter_mut() {
-            server.command(&["SET", &key, "token", "PX", LONG]).await;
+            server.command(&["SET", &key, "token", "PX", LONGEST_TTL]).await;
             server.config_set("maxmemory", "1").await;
         }
-        let proxy = proxy(servers.addresses(), &[]).await;
-        all_up(&proxy, 3).await;
-        assert!(proxy.command(&["REXTEND", &key, "token", LONG]).await.integer() > 50_000);
+        let proxy = start(patient(servers.addresses())).await;
+        assert!(proxy.command(&["REXTEND", &key, "token", LONGEST_TTL]).await.integer() > 50_000);
         assert_eq!(proxy.command(&["RUNLOCK", &key, "token"]).await, Value::Integer(1));
-        let (_, reasons) = reasons(&proxy.command(&["RLOCK", &key, LONG]).await);
+        let (_, reasons) = reasons(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await);
         assert!(reasons.iter().all(|(_, reason)| reason == "out of memory"), "{reasons:?}");
     }
 }
@@ -163,13 +165,13 @@ async fn a_primary_without_a_free_connection_is_no_holder_of_the_lock() {
         let _occupant = full.connect().await;
         let servers = shared(kind, 3).await;
         let addresses = [full.address(), servers[1].address(), servers[2].address()];
-        let proxy = proxy(addresses, &[("quorum", 3)]).await;
-        all_up(&proxy, 2).await;
+        let proxy = Proxy::start(PROXY, patient(addresses).set("quorum", 3)).await;
+        voters(&proxy, 2).await;
         let key = unique_key("trap25");
         let expected =
             Value::error(format!("NOQUORUM 2 of 3 primaries answered, 3 needed: {} too many clients", full.address()));
         // A server that closes at once may reset the connection before its words have been read.
-        eventually(async || proxy.command(&["RLOCK", &key, LONG]).await == expected, "the reason").await;
-        eventually(async || servers.holding(&key).await == 0, "nothing to be left").await;
+        eventually(async || proxy.command(&["RLOCK", &key, LONGEST_TTL]).await == expected, "the reason").await;
+        no_primary_holds(servers, &key).await;
     }
 }

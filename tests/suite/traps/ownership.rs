@@ -6,20 +6,20 @@ use std::time::Instant;
 use support::{Action, Direction, Fault, ScriptedNode, Value, eventually, unique_key};
 
 use crate::common::{
-    LONGEST_TTL, PROMPT, Relayed, a_quorum_holds, every_primary_holds, every_set, granted, no_primary_holds, occupy,
-    patient, settled, shared_set, start, take, three_and_five,
+    LONGEST_TTL, PROMPT, Rig, a_quorum_holds, every_primary_holds, every_rig, granted, no_primary_holds, occupy,
+    patient, settled, start, take, three_and_five,
 };
 
 /// Trap 1: a missing or a foreign record counted as extended.
 #[tokio::test]
 async fn extending_what_a_majority_lost_or_gave_to_another_answers_null_and_creates_nothing() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
-        let majority = set.fleet.len() / 2 + 1;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
+        let majority = rig.fleet.len() / 2 + 1;
         for rival in [None, Some("rival")] {
             let key = &unique_key("trap1");
-            let lock = take(&mut client, set.fleet, key, "30000").await;
-            for server in &set.fleet[..majority] {
+            let lock = take(&mut client, rig.fleet, key, "30000").await;
+            for server in &rig.fleet[..majority] {
                 assert!(server.del(key).await);
                 if let Some(rival) = rival {
                     occupy(server, key, rival).await;
@@ -27,8 +27,8 @@ async fn extending_what_a_majority_lost_or_gave_to_another_answers_null_and_crea
             }
             let reply = client.call(&["REXTEND", key, &lock.token, LONGEST_TTL]).await;
             assert_eq!(reply, Value::NullBulk, "{rival:?}");
-            settled(&set.proxy).await;
-            for server in &set.fleet[..majority] {
+            rig.settled().await;
+            for server in &rig.fleet[..majority] {
                 assert_eq!(server.get(key).await.as_deref(), rival);
                 // No expiry was put on the rival's record either.
                 assert_eq!(server.pttl(key).await, if rival.is_some() { -1 } else { -2 });
@@ -40,25 +40,25 @@ async fn extending_what_a_majority_lost_or_gave_to_another_answers_null_and_crea
 /// Trap 2: an expired lock that came back to life by being extended.
 #[tokio::test]
 async fn extending_an_expired_lock_answers_null_and_leaves_no_key_anywhere() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap2");
         let lock = granted(&client.call(&["RLOCK", key, "500"]).await);
-        no_primary_holds(set.fleet, key).await;
+        no_primary_holds(rig.fleet, key).await;
         assert_eq!(client.call(&["REXTEND", key, &lock.token, "30000"]).await, Value::NullBulk);
-        settled(&set.proxy).await;
-        assert_eq!(set.fleet.holding(key).await, 0);
+        rig.settled().await;
+        assert_eq!(rig.fleet.holding(key).await, 0);
 
         // Expired on a majority only: lost as well, and nothing is put back there.
         let key = &unique_key("trap2");
-        let lock = take(&mut client, set.fleet, key, "30000").await;
-        let majority = &set.fleet[..=set.fleet.len() / 2];
+        let lock = take(&mut client, rig.fleet, key, "30000").await;
+        let majority = &rig.fleet[..=rig.fleet.len() / 2];
         for server in majority {
             assert_eq!(server.command(&["PEXPIRE", key, "1"]).await, Value::Integer(1));
             eventually(async || !server.exists(key).await, "a record to expire").await;
         }
         assert_eq!(client.call(&["REXTEND", key, &lock.token, "30000"]).await, Value::NullBulk);
-        settled(&set.proxy).await;
+        rig.settled().await;
         for server in majority {
             assert!(!server.exists(key).await);
         }
@@ -68,11 +68,11 @@ async fn extending_an_expired_lock_answers_null_and_leaves_no_key_anywhere() {
 /// Trap 3: keys of a failed try that stay, because the unlock did not know their value.
 #[tokio::test]
 async fn a_failed_rlock_leaves_no_key_of_its_own_on_any_primary() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
-        let majority = set.fleet.len() / 2 + 1;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
+        let majority = rig.fleet.len() / 2 + 1;
         let key = &unique_key("trap3");
-        let (taken, free) = set.fleet.split_at(majority);
+        let (taken, free) = rig.fleet.split_at(majority);
         for server in taken {
             occupy(server, key, "rival").await;
         }
@@ -91,30 +91,30 @@ async fn a_failed_rlock_leaves_no_key_of_its_own_on_any_primary() {
 /// Trap 3, the other way round: a token that does not hold the lock deletes nothing.
 #[tokio::test]
 async fn a_wrong_token_releases_nothing() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap3");
-        let lock = take(&mut client, set.fleet, key, LONGEST_TTL).await;
+        let lock = take(&mut client, rig.fleet, key, LONGEST_TTL).await;
         for wrong in ["rival", &lock.token[1..], &format!("{}0", lock.token), &lock.token.to_uppercase()] {
             assert_eq!(client.call(&["RUNLOCK", key, wrong]).await, Value::Integer(0), "{wrong}");
         }
-        settled(&set.proxy).await;
-        every_primary_holds(set.fleet, key, &lock.token).await;
+        rig.settled().await;
+        every_primary_holds(rig.fleet, key, &lock.token).await;
         assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1));
-        no_primary_holds(set.fleet, key).await;
+        no_primary_holds(rig.fleet, key).await;
     }
 }
 
 /// Trap 4: an owner's own record taken for somebody else's.
 #[tokio::test]
 async fn an_owner_takes_its_own_lock_again_at_once_and_nobody_else_does() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap4");
         let first = granted(&client.call(&["RLOCK", key, "30000", "OWNER", "worker:1"]).await);
-        every_primary_holds(set.fleet, key, &first.token).await;
+        every_primary_holds(rig.fleet, key, &first.token).await;
         let again = granted(&client.call(&["RLOCK", key, "30000", "OWNER", "worker:1"]).await);
-        a_quorum_holds(set.fleet, key, &again.token).await;
+        a_quorum_holds(rig.fleet, key, &again.token).await;
 
         assert_ne!(first.token, again.token);
         assert_eq!(client.call(&["REXTEND", key, &first.token, "30000"]).await, Value::NullBulk);
@@ -130,34 +130,34 @@ async fn an_owner_takes_its_own_lock_again_at_once_and_nobody_else_does() {
 #[tokio::test]
 async fn a_retry_through_another_proxy_survives_the_late_withdrawal_of_the_first_attempt() {
     for (kind, count) in three_and_five() {
-        let other = shared_set(kind, count).await;
-        let set = Relayed::waiting(2_000, kind, count).await;
+        let other = Rig::shared(kind, count).await;
+        let rig = Rig::shared_relayed(kind, count, &[("node_timeout_ms", 2_000)]).await;
         let key = &unique_key("trap4");
         let retry = &["RLOCK", key, LONGEST_TTL, "OWNER", "worker"];
 
         // The primaries get the first attempt and their answers are lost on the way; then its withdrawal is held up.
-        for relay in &set.relays {
+        for relay in &rig.relays {
             relay.set(Direction::ToClient, Fault::Hold);
         }
-        let mut client = set.proxy.connect().await;
+        let mut client = rig.proxy.connect().await;
         client.send(retry).await;
-        eventually(async || set.fleet.holding(key).await == count, "the first attempt's records").await;
-        for relay in &set.relays {
+        eventually(async || rig.fleet.holding(key).await == count, "the first attempt's records").await;
+        for relay in &rig.relays {
             relay.set(Direction::ToServer, Fault::Hold);
         }
         let first = client.read_reply().await;
         assert!(first.is_error_with("NOQUORUM"), "{first:?}");
-        assert_eq!(set.proxy.counter("withdrawals_pending").await, count as u64);
+        assert_eq!(rig.proxy.counter("withdrawals_pending").await, count as u64);
 
         let asked = Instant::now();
         let lock = granted(&other.proxy.command(retry).await);
         assert!(asked.elapsed() < PROMPT);
         a_quorum_holds(other.fleet, key, &lock.token).await;
 
-        for relay in &set.relays {
+        for relay in &rig.relays {
             relay.heal();
         }
-        settled(&set.proxy).await;
+        rig.settled().await;
         a_quorum_holds(other.fleet, key, &lock.token).await;
         assert_eq!(other.proxy.command(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1));
         no_primary_holds(other.fleet, key).await;
@@ -167,8 +167,8 @@ async fn a_retry_through_another_proxy_survives_the_late_withdrawal_of_the_first
 /// Trap 5: one connection's second lock overwrote the token of its first.
 #[tokio::test]
 async fn two_locks_of_one_connection_are_both_releasable() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let (one, other) = (&unique_key("trap5"), &unique_key("trap5"));
         client.send(&["RLOCK", one, "30000"]).await;
         client.send(&["RLOCK", other, "30000"]).await;
@@ -187,8 +187,8 @@ async fn every_grant_has_a_token_of_its_own_of_160_random_bits() {
     let mut seen = HashSet::new();
     let (mut ever_one, mut ever_zero) = ([0_u8; 20], [0_u8; 20]);
     // Of several proxies: what was drawn from a seed that they share would repeat.
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let keys: Vec<String> = (0..GRANTS).map(|_| unique_key("trap6")).collect();
         for (number, key) in keys.iter().enumerate() {
             let owner: &[&str] = if number % 2 == 0 { &[] } else { &["OWNER", "a:b"] };
@@ -245,8 +245,8 @@ async fn every_attempt_of_one_command_has_a_new_token() {
 /// Trap 7: one fixed key under which every name was locked.
 #[tokio::test]
 async fn two_names_never_conflict() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let base = unique_key("trap7");
         let names: Vec<Vec<u8>> = ["", "a", "A", " ", "a ", ":", "\0", "\r\n", "{a}", "{b}", "*", "ä"]
             .map(|end| [base.as_bytes(), end.as_bytes()].concat())
@@ -257,10 +257,10 @@ async fn two_names_never_conflict() {
         for name in &names {
             locks.push(granted(&client.call(&[b"RLOCK", &name[..], b"30000"]).await));
         }
-        settled(&set.proxy).await;
+        rig.settled().await;
         for (name, lock) in names.iter().zip(&locks) {
             let shown = name.escape_ascii();
-            assert!(set.fleet.get(name).await.iter().all(|value| value.as_ref() == Some(&lock.token)), "{shown}");
+            assert!(rig.fleet.get(name).await.iter().all(|value| value.as_ref() == Some(&lock.token)), "{shown}");
             assert_eq!(client.call(&[b"RLOCK", &name[..], b"30000"]).await, Value::NullArray, "{shown}");
         }
         for (name, lock) in names.iter().zip(&locks) {

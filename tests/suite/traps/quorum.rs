@@ -8,8 +8,8 @@ use support::{Action, Direction, Fault, Fleet, Kind, Proxy, ProxyOptions, Script
 use tempfile::TempDir;
 
 use crate::common::{
-    LONGEST_TTL, PROMPT, PROXY, Relayed, Set, every_primary_holds, every_set, granted, no_primary_holds, occupy,
-    patient, settled, shared_set, start, take, voters,
+    LONGEST_TTL, PROMPT, PROXY, Rig, SharedRig, every_primary_holds, every_rig, granted, no_primary_holds, occupy,
+    patient, start, take, voters,
 };
 
 /// Trap 15: with an even number of primaries the votes split in halves, and nobody ever settled it.
@@ -17,16 +17,16 @@ use crate::common::{
 async fn an_even_number_of_primaries_refuses_a_split_vote_promptly() {
     for &kind in Kind::all() {
         for count in [2, 4] {
-            let set = shared_set(kind, count).await;
+            let rig = Rig::shared(kind, count).await;
             let key = &unique_key("trap15");
-            let (taken, free) = set.fleet.split_at(count / 2);
+            let (taken, free) = rig.fleet.split_at(count / 2);
             for server in taken {
                 occupy(server, key, "rival").await;
             }
             let asked = Instant::now();
-            assert_eq!(set.proxy.command(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray);
+            assert_eq!(rig.proxy.command(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray);
             assert!(asked.elapsed() < PROMPT);
-            settled(&set.proxy).await;
+            rig.settled().await;
             for server in free {
                 assert!(!server.exists(key).await);
             }
@@ -34,7 +34,7 @@ async fn an_even_number_of_primaries_refuses_a_split_vote_promptly() {
                 assert_eq!(server.get(key).await.as_deref(), Some("rival"));
                 server.del(key).await;
             }
-            granted(&set.proxy.command(&["RLOCK", key, LONGEST_TTL]).await);
+            granted(&rig.proxy.command(&["RLOCK", key, LONGEST_TTL]).await);
         }
     }
 }
@@ -44,9 +44,9 @@ async fn an_even_number_of_primaries_refuses_a_split_vote_promptly() {
 async fn an_even_number_of_primaries_answers_both_of_two_contenders_and_grants_to_one_at_most() {
     for &kind in Kind::all() {
         for count in [2, 4] {
-            let set = shared_set(kind, count).await;
-            let rival = start(patient(set.fleet.addresses())).await;
-            let (mut one, mut other) = (set.proxy.connect().await, rival.connect().await);
+            let rig = Rig::shared(kind, count).await;
+            let rival = start(patient(rig.fleet.addresses())).await;
+            let (mut one, mut other) = (rig.proxy.connect().await, rival.connect().await);
             let mut won = 0;
             for _ in 0..25 {
                 let key = &unique_key("trap15");
@@ -58,7 +58,7 @@ async fn an_even_number_of_primaries_answers_both_of_two_contenders_and_grants_t
                     assert_eq!(one.call(&["RUNLOCK", key, &granted(&winner).token]).await, Value::Integer(1));
                     won += 1;
                 }
-                no_primary_holds(set.fleet, key).await;
+                no_primary_holds(rig.fleet, key).await;
             }
             assert!(won > 0, "random delays break the tie");
         }
@@ -70,25 +70,25 @@ async fn an_even_number_of_primaries_answers_both_of_two_contenders_and_grants_t
 async fn a_lock_is_lost_as_soon_as_those_that_lack_it_leave_no_quorum() {
     for &kind in Kind::all() {
         for count in [2, 4] {
-            let set = Relayed::start(kind, count).await;
+            let rig = Rig::shared_relayed(kind, count, &[]).await;
             let key = &unique_key("trap15");
-            let mut client = set.proxy.connect().await;
-            let lock = take(&mut client, set.fleet, key, LONGEST_TTL).await;
+            let mut client = rig.proxy.connect().await;
+            let lock = take(&mut client, rig.fleet, key, LONGEST_TTL).await;
             // Half of them (N - quorum + 1) lack it, and the other half says nothing.
-            for server in &set.fleet[..count / 2] {
+            for server in &rig.fleet[..count / 2] {
                 assert!(server.del(key).await);
             }
-            for relay in &set.relays[count / 2..] {
+            for relay in &rig.relays[count / 2..] {
                 relay.set(Direction::ToClient, Fault::Hold);
             }
             let asked = Instant::now();
             assert_eq!(client.call(&["REXTEND", key, &lock.token, LONGEST_TTL]).await, Value::NullBulk);
             assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(0));
             assert!(asked.elapsed() < PROMPT);
-            for relay in &set.relays {
+            for relay in &rig.relays {
                 relay.heal();
             }
-            no_primary_holds(set.fleet, key).await;
+            no_primary_holds(rig.fleet, key).await;
         }
     }
 }
@@ -98,18 +98,18 @@ async fn a_lock_is_lost_as_soon_as_those_that_lack_it_leave_no_quorum() {
 async fn votes_that_no_silent_primary_can_mend_are_not_waited_for() {
     for &kind in Kind::all() {
         for count in [4, 5] {
-            let set = Relayed::start(kind, count).await;
+            let rig = Rig::shared_relayed(kind, count, &[]).await;
             let key = &unique_key("trap15");
-            for (number, server) in set.fleet[1..].iter().enumerate() {
+            for (number, server) in rig.fleet[1..].iter().enumerate() {
                 occupy(server, key, &format!("rival {number}")).await;
             }
-            set.relays[0].set(Direction::ToClient, Fault::Hold);
+            rig.relays[0].set(Direction::ToClient, Fault::Hold);
             let asked = Instant::now();
-            assert_eq!(set.proxy.command(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray);
+            assert_eq!(rig.proxy.command(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray);
             assert!(asked.elapsed() < PROMPT);
-            set.relays[0].heal();
-            settled(&set.proxy).await;
-            assert!(!set.fleet[0].exists(key).await);
+            rig.relays[0].heal();
+            rig.settled().await;
+            assert!(!rig.fleet[0].exists(key).await);
         }
     }
 }
@@ -135,11 +135,11 @@ async fn rlock_against(proxy: &Proxy, fleet: &Fleet, taken: usize) -> Value {
 /// Trap 16: a quorum computed in floating point (3 of 3, 4 of 5).
 #[tokio::test]
 async fn exactly_the_majority_is_needed_and_enough() {
-    for set in every_set().await {
-        let all = set.fleet.len();
+    for rig in every_rig().await {
+        let all = rig.fleet.len();
         let quorum = all / 2 + 1;
         for taken in 0..=all {
-            let reply = rlock_against(&set.proxy, set.fleet, taken).await;
+            let reply = rlock_against(&rig.proxy, rig.fleet, taken).await;
             assert_eq!(reply.is_null(), all - taken < quorum, "{taken} of {all} taken: {reply:?}");
         }
     }
@@ -149,7 +149,7 @@ async fn exactly_the_majority_is_needed_and_enough() {
 #[tokio::test]
 async fn exactly_the_configured_quorum_is_needed_and_enough() {
     for (&kind, (all, quorum)) in Kind::all().iter().cycle().zip([(3, 3), (5, 4), (5, 5), (4, 4)]) {
-        let fleet = shared_set(kind, all).await.fleet;
+        let fleet = Rig::shared(kind, all).await.fleet;
         let proxy = start(patient(fleet.addresses()).set("quorum", quorum)).await;
         for taken in 0..=all {
             let reply = rlock_against(&proxy, fleet, taken).await;
@@ -172,16 +172,16 @@ async fn the_quorum_of_one_to_nine_primaries_is_their_majority() {
 #[tokio::test]
 async fn two_of_five_are_no_quorum_however_long_the_others_are_gone() {
     for &kind in Kind::all() {
-        let set = Relayed::start(kind, 5).await;
-        let mut client = set.proxy.connect().await;
+        let rig = Rig::shared_relayed(kind, 5, &[]).await;
+        let mut client = rig.proxy.connect().await;
         let held = &unique_key("trap17");
-        let lock = take(&mut client, set.fleet, held, LONGEST_TTL).await;
-        for relay in &set.relays[2..] {
+        let lock = take(&mut client, rig.fleet, held, LONGEST_TTL).await;
+        for relay in &rig.relays[2..] {
             relay.refuse();
             relay.cut();
         }
-        voters(&set.proxy, 2).await;
-        assert_eq!((set.proxy.counter("quorum").await, set.proxy.counter("ready").await), (3, 0));
+        voters(&rig.proxy, 2).await;
+        assert_eq!((rig.proxy.counter("quorum").await, rig.proxy.counter("ready").await), (3, 0));
 
         let key = &unique_key("trap17");
         for _ in 0..20 {
@@ -195,18 +195,18 @@ async fn two_of_five_are_no_quorum_however_long_the_others_are_gone() {
                     reply.is_error_with("NOQUORUM 2 of 5 primaries answered, 3 needed: "),
                     "{command:?}: {reply:?}"
                 );
-                for relay in &set.relays[2..] {
+                for relay in &rig.relays[2..] {
                     assert!(reply.text().contains(&relay.address()), "{reply:?}");
                 }
             }
         }
-        no_primary_holds(set.fleet, key).await;
+        no_primary_holds(rig.fleet, key).await;
 
-        for relay in &set.relays {
+        for relay in &rig.relays {
             relay.heal();
         }
-        voters(&set.proxy, 5).await;
-        take(&mut client, set.fleet, key, LONGEST_TTL).await;
+        voters(&rig.proxy, 5).await;
+        take(&mut client, rig.fleet, key, LONGEST_TTL).await;
         assert_eq!(client.call(&["RUNLOCK", held, &lock.token]).await, Value::Integer(1));
     }
 }
@@ -215,7 +215,7 @@ async fn two_of_five_are_no_quorum_however_long_the_others_are_gone() {
 #[tokio::test]
 async fn two_of_five_are_no_quorum_when_the_others_never_came() {
     for &kind in Kind::all() {
-        let fleet = shared_set(kind, 5).await.fleet;
+        let fleet = Rig::shared(kind, 5).await.fleet;
         let nobody = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(str::to_owned);
         let addresses = fleet.addresses().into_iter().take(2).chain(nobody);
         let proxy = Proxy::start(PROXY, patient(addresses)).await;
@@ -273,7 +273,7 @@ fn by_file(primaries: &[String], quorum: u64) -> Output {
 async fn a_quorum_of_grants_is_a_lock_whatever_the_others_answer() {
     for &kind in Kind::all() {
         for count in [3, 5] {
-            let fleet = shared_set(kind, count).await.fleet;
+            let fleet = Rig::shared(kind, count).await.fleet;
             let majority = &fleet[..=count / 2];
             let broken: Vec<ScriptedNode> = (majority.len()..count).map(|_| ScriptedNode::start()).collect();
             // In front: who asks one after the other meets the error first.
@@ -309,11 +309,11 @@ async fn a_quorum_of_grants_is_a_lock_whatever_the_others_answer() {
 }
 
 /// Does to one primary, or to all but one, what the proxies do not know of.
-async fn disturb(set: &Set, key: &str, places: impl Iterator<Item = usize>, rival: Option<&str>) {
+async fn disturb(rig: &SharedRig, key: &str, places: impl Iterator<Item = usize>, rival: Option<&str>) {
     for place in places {
-        assert!(set.fleet[place].del(key).await);
+        assert!(rig.fleet[place].del(key).await);
         if let Some(rival) = rival {
-            occupy(&set.fleet[place], key, rival).await;
+            occupy(&rig.fleet[place], key, rival).await;
         }
     }
 }
@@ -321,20 +321,20 @@ async fn disturb(set: &Set, key: &str, places: impl Iterator<Item = usize>, riva
 /// Trap 20: the state asked of one primary only, which knew it no longer.
 #[tokio::test]
 async fn a_lock_stays_held_whichever_primary_denies_it() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
-        for odd in 0..set.fleet.len() {
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
+        for odd in 0..rig.fleet.len() {
             for rival in [None, Some("rival")] {
                 let key = &unique_key("trap20");
-                let lock = take(&mut client, set.fleet, key, LONGEST_TTL).await;
-                disturb(set, key, [odd].into_iter(), rival).await;
+                let lock = take(&mut client, rig.fleet, key, LONGEST_TTL).await;
+                disturb(rig, key, [odd].into_iter(), rival).await;
 
                 assert_eq!(client.call(&["RLOCK", key, LONGEST_TTL]).await, Value::NullArray, "{odd} {rival:?}");
                 let extended = client.call(&["REXTEND", key, &lock.token, LONGEST_TTL]).await;
                 assert!(extended.integer() > 0, "{odd} {rival:?}");
                 assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1), "{odd} {rival:?}");
-                settled(&set.proxy).await;
-                for (place, value) in set.fleet.get(key).await.iter().enumerate() {
+                rig.settled().await;
+                for (place, value) in rig.fleet.get(key).await.iter().enumerate() {
                     assert_eq!(value.as_deref(), if place == odd { rival } else { None });
                 }
             }
@@ -345,19 +345,19 @@ async fn a_lock_stays_held_whichever_primary_denies_it() {
 /// Trap 20: the state asked of one primary only, the only one that still knew it.
 #[tokio::test]
 async fn a_lock_is_free_whichever_primary_still_shows_it() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
-        for odd in 0..set.fleet.len() {
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
+        for odd in 0..rig.fleet.len() {
             let key = &unique_key("trap20");
-            let lock = take(&mut client, set.fleet, key, LONGEST_TTL).await;
-            disturb(set, key, (0..set.fleet.len()).filter(|place| *place != odd), None).await;
+            let lock = take(&mut client, rig.fleet, key, LONGEST_TTL).await;
+            disturb(rig, key, (0..rig.fleet.len()).filter(|place| *place != odd), None).await;
 
             assert_eq!(client.call(&["REXTEND", key, &lock.token, LONGEST_TTL]).await, Value::NullBulk, "{odd}");
             let next = granted(&client.call(&["RLOCK", key, LONGEST_TTL]).await);
             assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(0), "{odd}");
             assert!(client.call(&["REXTEND", key, &next.token, LONGEST_TTL]).await.integer() > 0, "{odd}");
             assert_eq!(client.call(&["RUNLOCK", key, &next.token]).await, Value::Integer(1), "{odd}");
-            no_primary_holds(set.fleet, key).await;
+            no_primary_holds(rig.fleet, key).await;
         }
     }
 }
@@ -365,18 +365,18 @@ async fn a_lock_is_free_whichever_primary_still_shows_it() {
 /// Trap 20: primaries whose records end some milliseconds apart still agree on who holds the lock.
 #[tokio::test]
 async fn primaries_whose_records_end_milliseconds_apart_agree() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap20");
-        let lock = take(&mut client, set.fleet, key, "30000").await;
-        for (server, left) in set.fleet.iter().zip(30_000..) {
+        let lock = take(&mut client, rig.fleet, key, "30000").await;
+        for (server, left) in rig.fleet.iter().zip(30_000..) {
             assert_eq!(server.command(&["PEXPIRE", key, &left.to_string()]).await, Value::Integer(1));
         }
         assert_eq!(client.call(&["RLOCK", key, "30000"]).await, Value::NullArray);
         assert!(client.call(&["REXTEND", key, &lock.token, "20000"]).await.integer() > 0);
-        settled(&set.proxy).await;
-        every_primary_holds(set.fleet, key, &lock.token).await;
+        rig.settled().await;
+        every_primary_holds(rig.fleet, key, &lock.token).await;
         assert_eq!(client.call(&["RUNLOCK", key, &lock.token]).await, Value::Integer(1));
-        no_primary_holds(set.fleet, key).await;
+        no_primary_holds(rig.fleet, key).await;
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use support::{Direction, Fault, Fleet, Kind, Proxy, ScriptedNode, Server, Value, eventually, unique_key};
 
 use crate::common::{
-    LONGEST_TTL, Relayed, a_quorum_holds, drift, every_primary_holds, every_set, granted, no_primary_holds, occupy,
-    outlive, patient, settled, shared_set, start, take, three_and_five,
+    LONGEST_TTL, Rig, a_quorum_holds, drift, every_primary_holds, every_rig, granted, no_primary_holds, occupy,
+    outlive, patient, settled, start, take, three_and_five,
 };
 
 /// A lock that nobody has, because every primary knows another holder. An RLOCK of it goes on trying for many seconds, or until the
@@ -22,7 +22,7 @@ struct Contested {
 impl Contested {
     /// The lock, and a proxy that tries often enough.
     async fn start(kind: Kind, count: usize) -> (Self, Proxy) {
-        let fleet = shared_set(kind, count).await.fleet;
+        let fleet = Rig::shared(kind, count).await.fleet;
         let contested = Self { key: unique_key("contested"), fleet };
         for (number, server) in fleet.iter().enumerate() {
             occupy(server, &contested.key, &format!("rival {number}")).await;
@@ -69,23 +69,23 @@ async fn a_grant_whose_reply_was_stuck_for_longer_than_the_ttl_is_withdrawn_and_
 #[tokio::test]
 async fn grants_that_arrive_after_the_ttl_are_no_lock() {
     for (kind, count) in three_and_five() {
-        let set = Relayed::start(kind, count).await;
-        for relay in &set.relays {
+        let rig = Rig::shared_relayed(kind, count, &[]).await;
+        for relay in &rig.relays {
             relay.set(Direction::ToClient, Fault::latency(Duration::from_millis(700)));
         }
-        let mut client = set.proxy.connect().await;
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap8");
         let late = client.call(&["RLOCK", key, "500"]).await;
         assert!(late.is_error_with("NOQUORUM") && late.text().contains("timed out after 50 ms"), "{late:?}");
 
         // The grants come, and change nothing: the client is told nothing more, and can have the lock when it asks anew.
-        settled(&set.proxy).await;
-        assert_eq!(set.fleet.holding(key).await, 0);
-        assert_eq!(set.proxy.counter("late_grants_undone").await, count as u64);
-        for relay in &set.relays {
+        rig.settled().await;
+        assert_eq!(rig.fleet.holding(key).await, 0);
+        assert_eq!(rig.proxy.counter("late_grants_undone").await, count as u64);
+        for relay in &rig.relays {
             relay.heal();
         }
-        take(&mut client, set.fleet, key, "30000").await;
+        take(&mut client, rig.fleet, key, "30000").await;
     }
 }
 
@@ -140,21 +140,21 @@ async fn an_extension_whose_reply_was_stuck_for_longer_than_its_ttl_tells_no_val
 #[tokio::test]
 async fn an_extension_slower_than_its_ttl_tells_no_validity_and_harms_nothing() {
     for (kind, count) in three_and_five() {
-        let set = Relayed::start(kind, count).await;
-        let mut client = set.proxy.connect().await;
+        let rig = Rig::shared_relayed(kind, count, &[]).await;
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap10");
-        let lock = take(&mut client, set.fleet, key, LONGEST_TTL).await;
-        for relay in &set.relays {
+        let lock = take(&mut client, rig.fleet, key, LONGEST_TTL).await;
+        for relay in &rig.relays {
             relay.set(Direction::ToClient, Fault::latency(Duration::from_millis(700)));
         }
         let late = client.call(&["REXTEND", key, &lock.token, "500"]).await;
         assert!(late.is_error_with("NOQUORUM") && late.text().contains("timed out after 50 ms"), "{late:?}");
-        settled(&set.proxy).await;
-        for relay in &set.relays {
+        rig.settled().await;
+        for relay in &rig.relays {
             relay.heal();
         }
-        every_primary_holds(set.fleet, key, &lock.token).await;
-        for server in set.fleet.iter() {
+        every_primary_holds(rig.fleet, key, &lock.token).await;
+        for server in rig.fleet.iter() {
             assert!(server.pttl(key).await > 500);
         }
         assert!(client.call(&["REXTEND", key, &lock.token, LONGEST_TTL]).await.integer() > 0);
@@ -189,10 +189,10 @@ async fn a_ttl_that_leaves_nothing_after_drift_is_refused_and_nothing_is_sent() 
 /// Trap 11: a tiny ttl whose validity fell below zero and came out as a huge one.
 #[tokio::test]
 async fn no_tiny_ttl_ever_has_a_validity_beyond_itself() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let held = &unique_key("trap11");
-        let lock = take(&mut client, set.fleet, held, LONGEST_TTL).await;
+        let lock = take(&mut client, rig.fleet, held, LONGEST_TTL).await;
         for ttl in 4..40 {
             let most = ttl - drift(ttl);
             let (key, ttl) = (&unique_key("trap11"), &ttl.to_string());
@@ -223,15 +223,15 @@ async fn all_keep(servers: impl IntoIterator<Item = &Server>, key: &str, ttl: i6
 /// Trap 13: seconds and milliseconds mixed up.
 #[tokio::test]
 async fn every_primary_keeps_the_record_for_the_asked_ttl_after_each_verb_unless_it_was_longer() {
-    for set in every_set().await {
-        let mut client = set.proxy.connect().await;
+    for rig in every_rig().await {
+        let mut client = rig.proxy.connect().await;
         let key = &unique_key("trap13");
         let rlock = |ttl| ["RLOCK", key, ttl, "OWNER", "worker"];
 
         let asked = Instant::now();
         let lock = granted(&client.call(&rlock("20000")).await);
-        every_primary_holds(set.fleet, key, &lock.token).await;
-        all_keep(set.fleet.iter(), key, 20_000, asked).await;
+        every_primary_holds(rig.fleet, key, &lock.token).await;
+        all_keep(rig.fleet.iter(), key, 20_000, asked).await;
         assert!((1..=20_000 - drift(20_000)).contains(&lock.validity), "{lock:?}");
 
         let mut extended_at = Instant::now();
@@ -242,17 +242,17 @@ async fn every_primary_keeps_the_record_for_the_asked_ttl_after_each_verb_unless
             let validity = client.call(&["REXTEND", key, &lock.token, ttl]).await.integer();
             let asked_for: i64 = ttl.parse().expect("a number");
             assert!((1..=asked_for - drift(asked_for)).contains(&validity), "{validity}");
-            settled(&set.proxy).await;
-            all_keep(set.fleet.iter(), key, kept, extended_at).await;
+            rig.settled().await;
+            all_keep(rig.fleet.iter(), key, kept, extended_at).await;
         }
 
         // A take-over keeps the longer life too.
         let shorter = granted(&client.call(&rlock("5000")).await);
-        all_keep(a_quorum_holds(set.fleet, key, &shorter.token).await, key, 30_000, extended_at).await;
+        all_keep(a_quorum_holds(rig.fleet, key, &shorter.token).await, key, 30_000, extended_at).await;
         assert!((1..=5_000 - drift(5_000)).contains(&shorter.validity), "{shorter:?}");
         let asked = Instant::now();
         let longer = granted(&client.call(&rlock("40000")).await);
-        all_keep(a_quorum_holds(set.fleet, key, &longer.token).await, key, 40_000, asked).await;
+        all_keep(a_quorum_holds(rig.fleet, key, &longer.token).await, key, 40_000, asked).await;
 
         assert_eq!(client.call(&["RUNLOCK", key, &longer.token]).await, Value::Integer(1));
     }
@@ -263,22 +263,22 @@ async fn every_primary_keeps_the_record_for_the_asked_ttl_after_each_verb_unless
 async fn a_lock_given_up_as_too_slow_is_withdrawn_long_before_it_expires() {
     for &kind in Kind::all() {
         for count in [3, 5] {
-            let set = Relayed::waiting(100, kind, count).await;
-            for relay in &set.relays {
+            let rig = Rig::shared_relayed(kind, count, &[("node_timeout_ms", 100)]).await;
+            for relay in &rig.relays {
                 relay.set(Direction::ToClient, Fault::Hold);
             }
             let key = &unique_key("trap14");
-            let mut client = set.proxy.connect().await;
+            let mut client = rig.proxy.connect().await;
             let late = client.call(&["RLOCK", key, LONGEST_TTL]).await;
             assert!(late.is_error_with("NOQUORUM") && late.text().contains("timed out after 100 ms"), "{late:?}");
             // It waits for no answer to be withdrawn.
-            no_primary_holds(set.fleet, key).await;
-            for relay in &set.relays {
+            no_primary_holds(rig.fleet, key).await;
+            for relay in &rig.relays {
                 relay.heal();
             }
-            settled(&set.proxy).await;
-            assert_eq!(set.proxy.counter("late_grants_undone").await, count as u64, "every primary had set it");
-            assert_eq!(set.fleet.holding(key).await, 0);
+            rig.settled().await;
+            assert_eq!(rig.proxy.counter("late_grants_undone").await, count as u64, "every primary had set it");
+            assert_eq!(rig.fleet.holding(key).await, 0);
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use support::{Direction, Fault, Kind, Relay, ScriptedNode, Value, eventually, shared, unique_key};
+use support::{Direction, Fault, Kind, ScriptedNode, Value, shared, unique_key};
 
-use crate::rig::{LONG, Rig, all_up, granted, proxy, scripted, taken, timed};
+use crate::common::{
+    LONGEST_TTL, Rig, granted, no_primary_holds, patient, relays, scripted, settled, start, take_at_last, timed,
+};
 
 /// Trap 35.
 #[tokio::test]
@@ -13,15 +15,12 @@ async fn contenders_that_split_the_votes_do_not_stay_in_step() {
     for &kind in Kind::all() {
         let servers = shared(kind, 2).await;
         // Each proxy is late at the other's first server: begun together, their attempts always split.
-        let late: Vec<Relay> = servers.iter().map(|server| Relay::start(server.address())).collect();
+        let late = relays(servers);
         let settings = [("attempts", 100), ("node_timeout_ms", 500), ("retry_delay_ms", 25)];
         let proxies = [
-            proxy([servers[0].address(), late[1].address()], &settings).await,
-            proxy([late[0].address(), servers[1].address()], &settings).await,
+            start(patient([servers[0].address(), late[1].address()]).set_all(&settings)).await,
+            start(patient([late[0].address(), servers[1].address()]).set_all(&settings)).await,
         ];
-        for proxy in &proxies {
-            all_up(proxy, 2).await;
-        }
         for relay in &late {
             relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10)));
         }
@@ -29,13 +28,13 @@ async fn contenders_that_split_the_votes_do_not_stay_in_step() {
         for round in 0..ROUNDS {
             let key = unique_key("trap35");
             for client in &mut clients {
-                client.send(&["RLOCK", &key, LONG]).await;
+                client.send(&["RLOCK", &key, LONGEST_TTL]).await;
             }
             let mut granted_to = Vec::new();
             for client in &mut clients {
                 let reply = client.read_reply().await;
                 if !reply.is_null() {
-                    granted_to.push(granted(&reply).0);
+                    granted_to.push(granted(&reply).token);
                 }
             }
             assert_eq!(granted_to.len(), 1, "round {round}: one of them gets the lock, and only one");
@@ -58,16 +57,15 @@ async fn a_refusal_is_told_at_once_and_nobody_sleeps_after_the_last_attempt() {
         let held = unique_key("trap35");
         let split = unique_key("trap35");
         for (index, server) in servers.iter().enumerate() {
-            server.command(&["SET", &held, "another's", "PX", LONG]).await;
-            server.command(&["SET", &split, &format!("number {index}'s"), "PX", LONG]).await;
+            server.command(&["SET", &held, "another's", "PX", LONGEST_TTL]).await;
+            server.command(&["SET", &split, &format!("number {index}'s"), "PX", LONGEST_TTL]).await;
         }
-        let one_attempt = proxy(servers.addresses(), &settings).await;
-        let many_attempts = proxy(servers.addresses(), &[("retry_delay_ms", 10_000), ("attempts", 100)]).await;
-        all_up(&one_attempt, 3).await;
-        all_up(&many_attempts, 3).await;
+        let one_attempt = start(patient(servers.addresses()).set_all(&settings)).await;
+        let many_attempts =
+            start(patient(servers.addresses()).set("retry_delay_ms", 10_000).set("attempts", 100)).await;
         for _ in 0..10 {
             for (proxy, key) in [(&one_attempt, &held), (&one_attempt, &split), (&many_attempts, &held)] {
-                let (reply, took) = timed(proxy.command(&["RLOCK", key, LONG])).await;
+                let (reply, took) = timed(proxy.command(&["RLOCK", key, LONGEST_TTL])).await;
                 assert!(reply.is_null(), "{reply:?}");
                 assert!(took < Duration::from_secs(1), "a refusal took {took:?}");
             }
@@ -84,8 +82,8 @@ async fn releasing_what_is_not_held_answers_0_in_one_round_trip() {
     for &kind in Kind::all() {
         let rig = Rig::relayed(kind, 3, &settings).await;
         let (never, expired) = (unique_key("trap38"), unique_key("trap38"));
-        let token = taken(&rig.proxy, &expired, "1000").await;
-        rig.gone(&expired).await;
+        let token = take_at_last(&rig.proxy, &expired, "1000").await.token;
+        no_primary_holds(&rig.fleet, &expired).await;
         // One does not answer at all, which is nobody's reason to try again.
         rig.relays[0].set_both(Fault::BlackHole);
         rig.relays.iter().skip(1).for_each(|relay| relay.set(Direction::ToServer, Fault::latency(DELAY)));
@@ -101,10 +99,9 @@ async fn releasing_what_is_not_held_answers_0_in_one_round_trip() {
 #[tokio::test]
 async fn releasing_what_is_not_held_asks_each_primary_once() {
     let nodes: [ScriptedNode; 3] = std::array::from_fn(|_| scripted());
-    let proxy = proxy(nodes.iter().map(ScriptedNode::address), &[]).await;
-    all_up(&proxy, 3).await;
+    let proxy = start(patient(nodes.iter().map(ScriptedNode::address))).await;
     assert_eq!(proxy.command(&["RUNLOCK", &unique_key("trap38"), "no such token"]).await, Value::Integer(0));
-    eventually(async || proxy.counter("withdrawals_pending").await == 0, "every answer").await;
+    settled(&proxy).await;
     for node in &nodes {
         assert_eq!(node.commands_named("EVALSHA").len(), 1);
     }

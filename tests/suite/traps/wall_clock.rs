@@ -8,7 +8,7 @@ use support::{Direction, Fault, Kind, Proxy, ProxyOptions, Relay, Value, eventua
 use tempfile::TempDir;
 
 use crate::common::{
-    LONGEST_TTL, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, settled, shared_set, start,
+    LONGEST_TTL, Rig, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, relays, settled, start,
 };
 
 /// Debian's libfaketime, which shows a program another time of day.
@@ -102,8 +102,8 @@ fn milliseconds(duration: Duration) -> i64 {
 #[tokio::test]
 async fn stepping_the_system_clock_changes_nothing() {
     let clock = WallClock::new();
-    let fleet = shared_set(Kind::any(), 3).await.fleet;
-    let relays: Vec<Relay> = fleet.iter().map(|server| Relay::start(server.address())).collect();
+    let fleet = Rig::shared(Kind::any(), 3).await.fleet;
+    let relays = relays(fleet);
     // Without probes in between, what leaves is what was asked.
     let options = patient(relays.iter().map(Relay::address)).set("probe_interval_ms", 60_000);
     let proxy = start(clock.shown_to(options)).await;

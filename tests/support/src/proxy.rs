@@ -42,11 +42,18 @@ impl ProxyOptions {
         Self { primaries: primaries.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// `--set key=value`.
+    /// `--set key=value`, in the place of what was set for this key before.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.settings.retain(|(former, _)| former != key);
         self.settings.push((key.into(), format!("{value}")));
         self
+    }
+
+    /// [`set`](Self::set) for each of these.
+    #[must_use]
+    pub fn set_all<V: Display>(self, settings: &[(&str, V)]) -> Self {
+        settings.iter().fold(self, |options, (key, value)| options.set(key, value))
     }
 
     /// A further argument of the command line, such as `--config`.
