@@ -120,7 +120,7 @@ async fn with_a_majority_refusing_every_command_names_the_reasons_and_leaves_not
     majority_away(Failure::Refusing).await;
 }
 
-/// A call that waited for a primary would take so long; one that does not takes a tenth of it at most.
+/// A call that waited for a primary would take so long; one that does not takes half of it at most.
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn minority_away(failure: Failure) {
@@ -140,7 +140,7 @@ async fn minority_away(failure: Failure) {
         for turn in 0..3 {
             let mut call = async |arguments: &[&str]| {
                 let (reply, took) = timed(client.call(arguments)).await;
-                assert!(took < NODE_TIMEOUT / 10, "{case}, turn {turn}: {arguments:?} took {took:?}: {reply:?}");
+                assert!(took < NODE_TIMEOUT / 2, "{case}, turn {turn}: {arguments:?} took {took:?}: {reply:?}");
                 reply
             };
             assert!(call(&["RLOCK", &held, LONGEST_TTL]).await.is_null(), "{case}: the lock is held");
@@ -153,7 +153,7 @@ async fn minority_away(failure: Failure) {
         }
         let (reply, took) = timed(client.call(&["RUNLOCK", &held, &token])).await;
         assert_eq!(reply, Value::Integer(1), "{case}");
-        assert!(took < NODE_TIMEOUT / 10, "{case}: RUNLOCK took {took:?}");
+        assert!(took < NODE_TIMEOUT / 2, "{case}: RUNLOCK took {took:?}");
     }
 }
 
