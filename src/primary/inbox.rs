@@ -65,16 +65,6 @@ struct State {
     owed: VecDeque<Withdrawal>,
 }
 
-impl State {
-    fn move_queue(&mut self, queue: &mut VecDeque<Queued>) {
-        if queue.is_empty() {
-            std::mem::swap(queue, &mut self.queue);
-        } else {
-            queue.append(&mut self.queue);
-        }
-    }
-}
-
 impl Inbox {
     pub(super) fn new(capacity: usize, status: Arc<Status>, clock: Clock, counters: Arc<Counters>) -> Self {
         Self {
@@ -141,12 +131,14 @@ impl Inbox {
 
     /// Moves everything queued behind `queue`, and what is owed with it. What was owed when the connection was opened goes
     /// before anything new; what has come to be owed since goes behind, where the record that it is to delete may still
-    /// wait to be set.
+    /// wait to be set, as far as there is room.
     pub(super) fn take(&self, queue: &mut VecDeque<Queued>) {
         let mut state = self.lock();
-        state.move_queue(queue);
         let from_former_connections = std::mem::take(&mut state.is_fresh);
-        let owed = std::mem::take(&mut state.owed);
+        let taken = self.hand_over(&mut state, queue);
+        let room = if from_former_connections { self.capacity } else { self.capacity.saturating_sub(taken) };
+        let fitting = room.min(state.owed.len());
+        let owed: VecDeque<_> = state.owed.drain(..fitting).collect();
         drop(state);
         let now = self.clock.now();
         let (mut owed, expired): (Vec<_>, Vec<_>) = owed.into_iter().partition(|owed| owed.until > now);
@@ -164,7 +156,19 @@ impl Inbox {
 
     /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
     pub(super) fn take_queued(&self, queue: &mut VecDeque<Queued>) {
-        self.lock().move_queue(queue);
+        self.hand_over(&mut self.lock(), queue);
+    }
+
+    /// Moves everything queued behind `queue`, where it goes on taking room. Returns how much is taken.
+    fn hand_over(&self, state: &mut State, queue: &mut VecDeque<Queued>) -> usize {
+        let moved = state.queue.len();
+        let taken = self.unanswered.fetch_add(moved, Ordering::Relaxed) + moved;
+        if queue.is_empty() {
+            std::mem::swap(queue, &mut state.queue);
+        } else {
+            queue.append(&mut state.queue);
+        }
+        taken
     }
 
     /// From here on operations are queued.

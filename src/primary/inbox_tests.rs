@@ -79,7 +79,9 @@ async fn a_release_that_finds_no_room_goes_behind_the_acquire_it_undoes() {
     inbox.submit(acquire(&round), TIMEOUT);
     inbox.submit(release(&inbox, Some(&round)), TIMEOUT);
     assert_eq!(round.reasons(), [Some(Trouble::Overloaded)], "its vote is not waited for");
-    assert_eq!(written(&inbox), ["acquire", "release"]);
+    assert_eq!(written(&inbox), ["acquire"]);
+    inbox.set_unanswered(0);
+    assert_eq!(written(&inbox), ["release"]);
 }
 
 #[tokio::test]
@@ -101,7 +103,10 @@ async fn a_full_inbox_refuses_what_is_new_and_forgets_the_oldest_of_what_is_owed
     for _ in 0..10 {
         inbox.submit(release(&inbox, None), TIMEOUT);
     }
-    assert_eq!(written(&inbox), ["acquire", "acquire", "release", "release"]);
+    assert_eq!(written(&inbox), ["acquire", "acquire"]);
+    assert!(written(&inbox).is_empty(), "what is written and unanswered leaves no room for what is owed");
+    inbox.set_unanswered(0);
+    assert_eq!(written(&inbox), ["release", "release"]);
     assert_eq!(inbox.counters.withdrawals_pending.value(), 2, "what was forgotten is owed no longer");
 }
 
