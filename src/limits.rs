@@ -126,6 +126,8 @@ pub const REQUEST_BYTES: RangeInclusive<u64> = 16_384..=536_870_912;
 pub const REQUEST_BYTES_DEFAULT: u64 = 1_048_576;
 pub const REQUEST_ELEMENTS: RangeInclusive<u64> = 16..=1_048_576;
 pub const REQUEST_ELEMENTS_DEFAULT: u64 = 1_024;
+pub const RELAYED_BULK_BYTES: RangeInclusive<u64> = 16_384..=536_870_912;
+pub const RELAYED_BULK_BYTES_DEFAULT: u64 = 536_870_912;
 pub const KEY_BYTES: RangeInclusive<u64> = 1..=65_536;
 pub const KEY_BYTES_DEFAULT: u64 = 4_096;
 pub const PIPELINE_DEPTH: RangeInclusive<u64> = 1..=65_536;
@@ -158,6 +160,8 @@ const _: () = {
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
     assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);
+    // By default the upstream decides how long a relayed argument may be: what the protocol allows passes.
+    assert!(RELAYED_BULK_BYTES_DEFAULT as i64 == PROTOCOL_BULK_BYTES);
     assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
     assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
 };
