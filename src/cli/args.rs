@@ -15,7 +15,8 @@ Flags are stronger than variables, and those than the file. `redlock-proxy check
 
 const PRIMARY_HELP: &str =
     "A primary: host:port, redis://[user:password@]host[:port][/db] or unix:/path; once for each";
-const UPSTREAM_HELP: &str = "The server that answers every other command, written like a primary; without one: locks only";
+const UPSTREAM_HELP: &str =
+    "The server that answers every other command, written like a primary; without one: locks only";
 const PING_HELP: &str = "Where the proxy listens: host:port, redis://[user:password@]host[:port] or unix:/path";
 
 /// A Redis-protocol proxy that adds Redlock semantics: RLOCK, RUNLOCK and REXTEND over a quorum of independent primaries.

@@ -82,16 +82,18 @@ impl Values {
     pub(super) fn upstream(&mut self, key: &'static Key) -> Option<Endpoint> {
         let Kind::Upstream = &key.kind else { misread(key) };
         let given = self.settings.given(key).cloned();
-        let given = given.filter(|given| !matches!(given.value, Raw::Nothing | Raw::Refused) && !is_empty(&given.value));
-        let found = given.and_then(|Given { value, origin }| {
-            self.server(&mut Entry { key, value, origin, part: Vec::new() })
-        });
+        let given =
+            given.filter(|given| !matches!(given.value, Raw::Nothing | Raw::Refused) && !is_empty(&given.value));
+        let found =
+            given.and_then(|Given { value, origin }| self.server(&mut Entry { key, value, origin, part: Vec::new() }));
         match &found {
             None => self.show(key, "null"),
             Some((endpoint, file)) => match Shown::endpoint(endpoint, file.as_deref()).as_slice() {
                 [address] => self.show(key, address.trim_start_matches("- ")),
                 // As an entry of a list it has a dash in front; here it is a mapping of its own.
-                lines => self.show_list(key, lines.iter().map(|line| line.get(2..).unwrap_or_default().to_owned()).collect()),
+                lines => {
+                    self.show_list(key, lines.iter().map(|line| line.get(2..).unwrap_or_default().to_owned()).collect())
+                }
             },
         }
         found.map(|(endpoint, _)| endpoint)

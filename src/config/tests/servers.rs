@@ -185,9 +185,14 @@ fn the_upstream_is_one_server_written_like_a_primary_or_none() {
     }
     let given = nothing();
     let file = given.write("secret", "from the file\n");
-    let given = given.file(format!("primaries: [a:1, b:1, c:1]\nupstream: {{address: 'u:1', password_file: {file}}}\n"));
+    let given =
+        given.file(format!("primaries: [a:1, b:1, c:1]\nupstream: {{address: 'u:1', password_file: {file}}}\n"));
     assert_eq!(given.config().upstream, Some(endpoint(None, Some("from the file"), 0)));
-    assert!(given.yaml().contains("upstream: # redlock.yaml:2\n  address: \"u:1\"\n  password_file: "), "{}", given.yaml());
+    assert!(
+        given.yaml().contains("upstream: # redlock.yaml:2\n  address: \"u:1\"\n  password_file: "),
+        "{}",
+        given.yaml()
+    );
     assert_eq!(nothing().file(given.load().expect("valid").to_yaml()).config().upstream, given.config().upstream);
     let refusal = three_primaries().file("upstream:\n  address: u:1\n  pasword: hidden\n").refusal();
     assert!(refusal.starts_with("redlock.yaml:3: upstream.pasword: is not known here"), "{refusal}");
