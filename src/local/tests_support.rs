@@ -80,6 +80,7 @@ impl Fixture {
                     counters: &self.counters,
                     clients: &self.clients,
                     latency: &self.latency,
+                    upstream: None,
                     primaries: &snapshot,
                 };
                 answer(&request, &mut self.connection, &environment)
