@@ -71,8 +71,10 @@ impl Session {
                     }
                 }
             }
-            Link::Lost => true,
-            _ => return,
+            // Full: what is in it may go on in part by now.
+            Link::Open(_) => false,
+            Link::Lost => matches!(self.stage, Stage::Open | Stage::Ended),
+            Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);
         let version = through.mode.version();
