@@ -20,8 +20,6 @@ impl Session {
         }
         self.receive(through);
         self.part(through);
-        buffers::give_back(&mut self.input);
-        buffers::give_back(&mut through.arrived);
         let relayed = std::mem::take(&mut self.relayed);
         if relayed > 0 {
             self.service.counters.relay_commands.add(relayed);
@@ -172,6 +170,14 @@ impl Session {
         if through.whole > 0 && self.stage != Stage::Broken {
             self.replies.push_bytes(through.arrived.get(..through.whole).unwrap_or_default());
             through.drop_front(through.whole);
+        }
+    }
+
+    /// Gives back what memory is not needed while the session waits.
+    pub(in crate::session) fn rest(&mut self) {
+        if let Some(through) = &mut self.through {
+            buffers::give_back(&mut self.input);
+            buffers::give_back(&mut through.arrived);
         }
     }
 
