@@ -23,6 +23,10 @@ impl Session {
             tracing::debug!("the upstream has ended the connection");
             through.upstreams.note_loss();
         }
+        if through.in_part {
+            // A reply that has begun to leave cannot be taken back: what has come of it follows. One that has not is dropped.
+            through.whole = through.arrived.len();
+        }
         self.take_over_replies(through);
         through.link = Link::Lost;
         through.gate = Gate::Open;
