@@ -134,3 +134,7 @@ impl Upstreams {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;
