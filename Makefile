@@ -24,11 +24,13 @@ help: ## list the targets
 .PHONY: demo
 demo: ## try it: three local primaries and the proxy on 127.0.0.1:6379, until Ctrl-C
 	@scripts/tools any-server
+	@echo "building redlock-proxy (the first time takes a minute or two)"
+	@$(CARGO) build --locked --quiet
 	@PATH="$$PATH:$(cached_tools)" $(CARGO) run --locked --quiet -- dev
 
 .PHONY: setup
-setup: ## bring what the tests need: redis-server, valkey-server, redis-py, ioredis
-	@scripts/tools redis valkey python node
+setup: ## bring what the tests need: redis-server, valkey-server, redis-py, ioredis, libfaketime
+	@scripts/tools redis valkey python node faketime
 
 .PHONY: check
 check: ## the inner loop: format, clippy, unit and pure tests (3 min warm)

@@ -58,7 +58,8 @@ counters! {
     rejected_connections,
     /// Failures to take a connection from a listening socket.
     accept_errors,
-    /// Locks granted, take-overs included.
+    /// Locks won with validity left, take-overs included. Some of them are found too late, or abandoned, when their reply
+    /// is to be written.
     rlock_granted,
     /// Locks granted to the owner that held them already.
     rlock_taken_over,

@@ -17,10 +17,9 @@ use crate::coordinator::{Coordinator, Entropy, Rules, SystemEntropy};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits::RESERVED_DESCRIPTORS;
-use crate::local::{PrimaryInfo, PrimaryState, Snapshot};
-use crate::lock::Quorum;
+use crate::local::Snapshot;
 use crate::net::Listener;
-use crate::primary::{self, Primaries};
+use crate::primary::{Primaries, PrimaryState};
 use crate::session::{self, Facts, Service};
 
 /// An address that cannot be listened on.
@@ -102,6 +101,11 @@ impl Server {
         shutdown.await;
 
         drain.begin();
+        tracing::info!(
+            clients = service.clients.count(),
+            withdrawals = service.counters.withdrawals_pending.value(),
+            "draining: waiting for clients to leave and for releases to be answered"
+        );
         let ended = timeout(config.shutdown_grace, async {
             while doors.join_next().await.is_some() {}
             primaries.drained().await;
@@ -152,32 +156,12 @@ fn snapshots(
     primaries: &Arc<Primaries>,
     drain: &Drain,
 ) -> impl Fn() -> Snapshot + Send + Sync + use<> {
-    let addresses: Vec<Address> = config.primaries.iter().map(|endpoint| endpoint.address.clone()).collect();
     let (primaries, drain, quorum) = (Arc::clone(primaries), drain.clone(), config.quorum);
     move || {
-        let infos = addresses.iter().zip(primaries.snapshot()).map(|(address, snapshot)| PrimaryInfo {
-            address: address.clone(),
-            state: match snapshot.state {
-                primary::PrimaryState::Up => PrimaryState::Up,
-                primary::PrimaryState::Connecting => PrimaryState::Connecting,
-                primary::PrimaryState::Down => PrimaryState::Down,
-                primary::PrimaryState::Replica => PrimaryState::Replica,
-                primary::PrimaryState::Duplicate => PrimaryState::Duplicate,
-            },
-            rtt_us: u64::try_from(snapshot.round_trip.as_micros()).unwrap_or(u64::MAX),
-            operations: snapshot.operations,
-            unknown: snapshot.unknown,
-            unsent: snapshot.unsent,
-            reconnects: snapshot.reconnects,
-            queue: snapshot.queue as u64,
-        });
-        look(infos.collect(), quorum, &drain)
+        let primaries = primaries.snapshot();
+        let voting = primaries.iter().filter(|primary| primary.state == PrimaryState::Up).count();
+        Snapshot { primaries, voting, quorum, ready: voting >= quorum.needed() && !drain.has_begun() }
     }
-}
-
-fn look(primaries: Vec<PrimaryInfo>, quorum: Quorum, drain: &Drain) -> Snapshot {
-    let voting = primaries.iter().filter(|primary| primary.state == PrimaryState::Up).count();
-    Snapshot { primaries, voting, quorum, ready: voting >= quorum.needed() && !drain.has_begun() }
 }
 
 /// Lets this process have as many descriptors as the system lets it ask for; returns how many that are.

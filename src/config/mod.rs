@@ -260,7 +260,8 @@ fn quorum(values: &mut Values, total: usize) -> Option<Quorum> {
         values
             .warn(&keys::PRIMARIES, "one primary is no redundancy: when it is down, no lock can be taken; name three");
     } else if total.is_multiple_of(2) {
-        let text = format!("{total} primaries survive the loss of no more than {} do; name an odd number", total - 1);
+        let (spare, fewer) = (total - majority.needed(), total - 1);
+        let text = format!("{total} primaries can do without {spare}, and so can {fewer}; name an odd number");
         values.warn(&keys::PRIMARIES, text);
     }
     Some(quorum)

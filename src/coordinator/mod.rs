@@ -128,7 +128,6 @@ impl Coordinator {
                     }
                     tokio::time::sleep(backoff.next(self.entropy.jitter())).await;
                     if caller.has_left() {
-                        self.counters.rlock_abandoned.increment();
                         break;
                     }
                     self.counters.rlock_split_retries.increment();

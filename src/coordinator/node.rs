@@ -75,19 +75,20 @@ pub trait Ballot<V>: Send + Sync {
 
 /// The right, and the duty, to cast one primary's vote in one round.
 pub struct Ticket<V: Vote> {
-    ballot: Option<Arc<dyn Ballot<V>>>,
+    ballot: Arc<dyn Ballot<V>>,
     node: NodeId,
+    is_cast: bool,
 }
 
 impl<V: Vote> Ticket<V> {
     pub fn new(ballot: Arc<dyn Ballot<V>>, node: NodeId) -> Self {
-        Self { ballot: Some(ballot), node }
+        Self { ballot, node, is_cast: false }
     }
 
     /// To be asked just before the request's bytes are handed to the socket. After `false` the round has no use for
     /// the request any more: it must not be sent, and is [`unsent`](Self::unsent).
     pub fn depart(&self) -> bool {
-        self.ballot.as_ref().is_none_or(|ballot| ballot.depart(self.node))
+        self.ballot.depart(self.node)
     }
 
     /// The primary's usable answer.
@@ -105,15 +106,13 @@ impl<V: Vote> Ticket<V> {
         self.cast(V::UNSENT, Some(trouble));
     }
 
-    /// The ticket itself, for who must keep the operation after its vote has been cast; `None` the second time.
-    pub fn take(&mut self) -> Option<Self> {
-        self.ballot.take().map(|ballot| Self { ballot: Some(ballot), node: self.node })
-    }
-
-    fn cast(&mut self, vote: V, trouble: Option<Trouble>) {
-        if let Some(ballot) = self.ballot.take() {
-            ballot.cast(self.node, vote, trouble);
+    /// Casts the vote, for who must keep the ticket with its operation. Only the first one counts: false afterwards.
+    pub fn cast(&mut self, vote: V, trouble: Option<Trouble>) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_cast, true);
+        if is_first {
+            self.ballot.cast(self.node, vote, trouble);
         }
+        is_first
     }
 }
 

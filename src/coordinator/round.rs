@@ -235,8 +235,10 @@ impl Ballot<AcquireVote> for AcquireRound {
 }
 
 impl Ballot<SignVote> for AcquireRound {
+    /// Nothing is signed for an attempt that has failed: the former grant may rest on that record.
     fn depart(&self, node: NodeId) -> bool {
-        AcquireRound::depart(self, node)
+        let failed = self.state.with(|state| state.verdict.is_some_and(|verdict| verdict != AcquireVerdict::Granted));
+        !failed && AcquireRound::depart(self, node)
     }
 
     fn cast(&self, node: NodeId, vote: SignVote, trouble: Option<Trouble>) {

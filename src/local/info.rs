@@ -7,8 +7,9 @@ use std::fmt::{Display, Write};
 
 use bytes::Bytes;
 
-use super::{Environment, PROXY_VERSION, PrimaryState, REDIS_VERSION};
+use super::{Environment, PROXY_VERSION, REDIS_VERSION};
 use crate::counters::Counter;
+use crate::primary::PrimaryState;
 use crate::protocol::Reply;
 use crate::relay::State;
 
@@ -120,7 +121,7 @@ fn redlock(section: &mut Section<'_>, environment: &Environment<'_>) {
                 "address={},state={},rtt_us={},operations={},unknown={},unsent={},reconnects={},queue={}",
                 primary.address,
                 primary.state,
-                primary.rtt_us,
+                primary.round_trip.as_micros(),
                 primary.operations,
                 primary.unknown,
                 primary.unsent,

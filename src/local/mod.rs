@@ -18,7 +18,7 @@ mod merge;
 mod refusal;
 
 pub use connection::Connection;
-pub use environment::{Environment, PrimaryInfo, PrimaryState, Snapshot};
+pub use environment::{Environment, Snapshot};
 pub use merge::{Merge, Question};
 
 use bytes::Bytes;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Answer, Connection, Environment, PrimaryInfo, PrimaryState, Snapshot, answer};
+use super::{Answer, Connection, Environment, Snapshot, answer};
 use crate::clients::Clients;
 use crate::command::CommandLimits;
-use crate::config::{Address, Limits, Secret};
+use crate::config::{Limits, Secret};
 use crate::counters::Counters;
 use crate::latency::Latency;
 use crate::lock::{Drift, Moment, Quorum, Ttl};
+use crate::primary::{PrimarySnapshot, PrimaryState};
 use crate::protocol::{Reply, Request};
 use crate::router::{Route, route};
 
@@ -101,10 +102,10 @@ pub(super) fn error(text: &str) -> Reply {
 }
 
 fn snapshot() -> Snapshot {
-    let primary = |host: &str, port, state, rtt_us, operations, reconnects| PrimaryInfo {
-        address: Address::Tcp { host: host.to_owned(), port },
+    let primary = |address: &str, state, rtt_us, operations, reconnects| PrimarySnapshot {
+        address: address.to_owned(),
         state,
-        rtt_us,
+        round_trip: Duration::from_micros(rtt_us),
         operations,
         unknown: 0,
         unsent: 0,
@@ -113,8 +114,8 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         primaries: vec![
-            primary("127.0.0.1", 7_001, PrimaryState::Up, 85, 12_345, 1),
-            primary("::1", 7_002, PrimaryState::Duplicate, 0, 0, 0),
+            primary("127.0.0.1:7001", PrimaryState::Up, 85, 12_345, 1),
+            primary("[::1]:7002", PrimaryState::Duplicate, 0, 0, 0),
         ],
         voting: 1,
         quorum: Quorum::majority(2).expect("1 to 9"),

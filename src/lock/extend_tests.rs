@@ -1,13 +1,11 @@
 //! The table of an extension: its boundaries as text, and every vote in every order against a second reading of it.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::walk_tests::{Walked, any_path, node, quorum, walk_every_order};
 use super::*;
-
-const VOTES: [ExtendVote; 3] = [ExtendVote::Extended, ExtendVote::Lacking, ExtendVote::Unknown];
 
 /// N, Q, the votes in the order in which they come, the verdict with the last of them; before it there is none.
 ///
@@ -73,14 +71,6 @@ const TABLE: &str = "
     9 5 eeeellllu no-quorum
     9 9 l........ lost";
 
-fn node(index: usize) -> NodeId {
-    NodeId::new(index).expect("below nine")
-}
-
-fn quorum(needed: usize, total: usize) -> Quorum {
-    Quorum::new(needed, total).expect("a majority")
-}
-
 /// Asks `extend` so many milliseconds into a ttl of 30 s, 302 ms of which go to drift.
 fn poll_after(extend: &mut Extend, elapsed_ms: u64) -> Option<ExtendVerdict> {
     let started = Moment::from_micros(5);
@@ -116,7 +106,12 @@ struct Round {
     machine: Extend,
 }
 
-impl Round {
+impl Walked for Round {
+    type Vote = ExtendVote;
+    type Verdict = ExtendVerdict;
+
+    const VOTES: [ExtendVote; 3] = [ExtendVote::Extended, ExtendVote::Lacking, ExtendVote::Unknown];
+
     fn new(needed: usize, total: usize) -> Self {
         Self { needed, heard: vec![None; total], verdict: None, machine: Extend::new(quorum(needed, total)) }
     }
@@ -135,45 +130,23 @@ impl Round {
         assert_eq!(self.machine.answered(), those(|vote| vote != ExtendVote::Unknown), "{told:?}");
         assert!(self.verdict.is_some() || self.heard.contains(&None), "all answered, nothing decided: {told:?}");
     }
+
+    fn verdict(&self) -> Option<ExtendVerdict> {
+        self.verdict
+    }
 }
 
 #[test]
 fn up_to_five_primaries_follow_the_table_in_every_order() {
-    for total in 1..=5 {
-        for needed in total / 2 + 1..=total {
-            let mut visited = HashSet::new();
-            let mut verdicts = HashSet::new();
-            let mut to_visit = vec![Round::new(needed, total)];
-            while let Some(round) = to_visit.pop() {
-                // Those that have answered are told again as well: the second vote must change nothing.
-                for (index, vote) in (0..total).flat_map(|index| VOTES.map(|vote| (index, vote))) {
-                    for is_fresh in [true, false] {
-                        let mut next = round.clone();
-                        next.tell(index, vote, is_fresh);
-                        verdicts.extend(next.verdict);
-                        if visited.insert(next.clone()) {
-                            to_visit.push(next);
-                        }
-                    }
-                }
-            }
-            // Each primary is unheard or has said one of three things: 4^N, less the beginning, more by the clock.
-            assert!(visited.len() >= (1 << (2 * total)) - 1, "{} states", visited.len());
-            assert_eq!(verdicts.len(), 3, "{verdicts:?}");
-        }
-    }
+    walk_every_order::<Round>();
 }
 
 proptest! {
     #[test]
-    fn any_votes_of_up_to_nine_primaries_follow_the_table(
-        (needed, total) in (1_usize..=9).prop_flat_map(|total| (total / 2 + 1..=total, Just(total))),
-        kinds in prop::sample::subsequence(VOTES.to_vec(), 1..=3),
-        picks in prop::collection::vec((0_usize..9, any::<prop::sample::Index>(), any::<bool>()), 40),
-    ) {
+    fn any_votes_of_up_to_nine_primaries_follow_the_table((needed, total, path) in any_path::<Round>()) {
         let mut round = Round::new(needed, total);
-        for (place, kind, is_fresh) in picks {
-            round.tell(place % total, *kind.get(&kinds), is_fresh);
+        for (index, vote, choice) in path {
+            round.tell(index, vote, choice);
         }
     }
 }

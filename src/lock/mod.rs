@@ -20,3 +20,5 @@ pub use time::{Drift, Moment, Ttl, Validity};
 
 #[cfg(test)]
 mod purity_tests;
+#[cfg(test)]
+mod walk_tests;

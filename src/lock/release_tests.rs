@@ -1,12 +1,9 @@
 //! The table of a release: its boundaries as text, and every vote in every order against a second reading of it.
 
-use std::collections::HashSet;
-
 use proptest::prelude::*;
 
+use super::super::walk_tests::{Walked, any_path, node, quorum, walk_every_order};
 use super::*;
-
-const VOTES: [ReleaseVote; 3] = [ReleaseVote::Deleted, ReleaseVote::Lacking, ReleaseVote::Unknown];
 
 /// N, Q, the votes in the order in which they come, the verdict with the last of them; before it there is none.
 ///
@@ -74,14 +71,6 @@ const TABLE: &str = "
     9 5 ddddllllu no-quorum
     9 9 l........ not-held";
 
-fn node(index: usize) -> NodeId {
-    NodeId::new(index).expect("below nine")
-}
-
-fn quorum(needed: usize, total: usize) -> Quorum {
-    Quorum::new(needed, total).expect("a majority")
-}
-
 /// The table, by counting, from what each primary was heard to say.
 fn demanded(needed: usize, heard: &[Option<ReleaseVote>]) -> Option<ReleaseVerdict> {
     let count = |vote| heard.iter().filter(|heard| **heard == Some(vote)).count();
@@ -105,7 +94,12 @@ struct Round {
     machine: Release,
 }
 
-impl Round {
+impl Walked for Round {
+    type Vote = ReleaseVote;
+    type Verdict = ReleaseVerdict;
+
+    const VOTES: [ReleaseVote; 3] = [ReleaseVote::Deleted, ReleaseVote::Lacking, ReleaseVote::Unknown];
+
     fn new(needed: usize, total: usize) -> Self {
         Self { needed, heard: vec![None; total], verdict: None, machine: Release::new(quorum(needed, total)) }
     }
@@ -124,45 +118,23 @@ impl Round {
             assert!(self.verdict.is_some() || self.heard.contains(&None), "all answered, nothing decided: {told:?}");
         }
     }
+
+    fn verdict(&self) -> Option<ReleaseVerdict> {
+        self.verdict
+    }
 }
 
 #[test]
 fn up_to_five_primaries_follow_the_table_in_every_order() {
-    for total in 1..=5 {
-        for needed in total / 2 + 1..=total {
-            let mut visited = HashSet::new();
-            let mut verdicts = HashSet::new();
-            let mut to_visit = vec![Round::new(needed, total)];
-            while let Some(round) = to_visit.pop() {
-                // Those that have answered are told again as well: the second vote must change nothing.
-                for (index, vote) in (0..total).flat_map(|index| VOTES.map(|vote| (index, vote))) {
-                    for is_polled in [true, false] {
-                        let mut next = round.clone();
-                        next.tell(index, vote, is_polled);
-                        verdicts.extend(next.verdict);
-                        if visited.insert(next.clone()) {
-                            to_visit.push(next);
-                        }
-                    }
-                }
-            }
-            // Each primary is unheard or has said one of three things: 4^N, less the beginning, more by the verdicts.
-            assert!(visited.len() >= (1 << (2 * total)) - 1, "{} states", visited.len());
-            assert_eq!(verdicts.len(), 3, "{verdicts:?}");
-        }
-    }
+    walk_every_order::<Round>();
 }
 
 proptest! {
     #[test]
-    fn any_votes_of_up_to_nine_primaries_follow_the_table(
-        (needed, total) in (1_usize..=9).prop_flat_map(|total| (total / 2 + 1..=total, Just(total))),
-        kinds in prop::sample::subsequence(VOTES.to_vec(), 1..=3),
-        picks in prop::collection::vec((0_usize..9, any::<prop::sample::Index>(), any::<bool>()), 40),
-    ) {
+    fn any_votes_of_up_to_nine_primaries_follow_the_table((needed, total, path) in any_path::<Round>()) {
         let mut round = Round::new(needed, total);
-        for (place, kind, is_polled) in picks {
-            round.tell(place % total, *kind.get(&kinds), is_polled);
+        for (index, vote, choice) in path {
+            round.tell(index, vote, choice);
         }
     }
 }

@@ -11,6 +11,7 @@ use super::dialect::Dialect;
 use super::incarnation::Claim;
 use super::settings::Settings;
 use super::succession::Succession;
+use super::trouble::{classify, own_words};
 use super::wire::Wire;
 use crate::coordinator::Trouble;
 use crate::protocol::Answer;
@@ -31,15 +32,10 @@ pub(super) struct Admitted {
 
 /// Opens a connection to the primary and asks it everything.
 pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> Result<Admitted, Trouble> {
-    let endpoint = &settings.endpoint;
-    let mut wire = Wire::connect(&endpoint.address, &settings.tcp, settings.reply_nesting).await?;
-    greet(&mut wire, settings).await?;
-    let Answer::Integer(client_id) = wire.demand(&[b"CLIENT", b"ID"]).await? else {
-        return Err(Trouble::Other("CLIENT ID was not answered by a number".into()));
-    };
-    require_primary(&mut wire).await?;
-    let run = run_of(&info(&mut wire).await?)?;
-    let survey = Survey::take(settings).await?;
+    let (identified, survey) = tokio::join!(identify(settings), Survey::take(settings));
+    // What the link says comes first: a replica refuses some of the survey's questions, too.
+    let (mut wire, client_id, run) = identified?;
+    let survey = survey?;
     if survey.run != run {
         // The server was replaced between the two connections.
         return Err(Trouble::ConnectionLost);
@@ -51,13 +47,25 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
     }
     if let Some(policy) = &survey.eviction {
         tracing::warn!(
-            primary = %endpoint.address,
+            primary = %settings.endpoint.address,
             policy,
             "this primary may evict keys, and drops live locks when it does: set its policy to noeviction"
         );
     }
     end_former_connections(&mut wire, succession, &run).await?;
     Ok(Admitted { wire, client_id, run, dialect: survey.dialect })
+}
+
+/// Connects, and asks who is at both ends of the connection: the wire, the server's number for it, the server's run.
+async fn identify(settings: &Settings) -> Result<(Wire, i64, String), Trouble> {
+    let mut wire = Wire::connect(&settings.endpoint.address, &settings.tcp, settings.reply_nesting).await?;
+    greet(&mut wire, settings).await?;
+    let Answer::Integer(client_id) = wire.demand(&[b"CLIENT", b"ID"]).await? else {
+        return Err(Trouble::Other("CLIENT ID was not answered by a number".into()));
+    };
+    require_primary(&mut wire).await?;
+    let run = run_of(&info(&mut wire).await?)?;
+    Ok((wire, client_id, run))
 }
 
 async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
@@ -72,7 +80,7 @@ async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
             wire.ask(&[b"AUTH", password.as_bytes()]).await?
         };
         if let Answer::Error(error) = answer {
-            return Err(match super::trouble::classify(&error) {
+            return Err(match classify(&error) {
                 Trouble::Other(_) => Trouble::AuthenticationFailed,
                 trouble => trouble,
             });
@@ -81,9 +89,15 @@ async fn greet(wire: &mut Wire, settings: &Settings) -> Result<(), Trouble> {
     if endpoint.database != 0 {
         wire.demand(&[b"SELECT", endpoint.database.to_string().as_bytes()]).await?;
     }
-    // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse.
-    wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await?;
-    Ok(())
+    // Only for who looks at CLIENT LIST there: a server that knows no names is none the worse. But a server that is full
+    // says so in place of the first answer, and closes.
+    match wire.ask(&[b"CLIENT", b"SETNAME", b"redlock-proxy"]).await? {
+        Answer::Error(error) => match classify(&error) {
+            Trouble::Other(_) => Ok(()),
+            trouble => Err(trouble),
+        },
+        _ => Ok(()),
+    }
 }
 
 async fn require_primary(wire: &mut Wire) -> Result<(), Trouble> {
@@ -120,6 +134,11 @@ async fn end_former_connections(wire: &mut Wire, succession: &mut Succession, ru
         let Some(former) = succession.next_to_kill(run) else { return Ok(()) };
         let ended = match wire.ask(&[b"CLIENT", b"KILL", b"ID", former.to_string().as_bytes()]).await? {
             Answer::Integer(ended) => Some(ended),
+            Answer::Error(error) => {
+                let reason = own_words(&error);
+                tracing::warn!(%reason, "CLIENT KILL was refused: what a lost link still had under way may run late");
+                None
+            }
             _ => None,
         };
         succession.killed(former, ended);

@@ -5,13 +5,14 @@
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, InfoDict, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, InfoDict, IntoConnectionInfo, RedisConnectionInfo,
+    RedisError, RedisResult, Value,
 };
 
 use super::admission::run_of;
 use super::dialect::{AcquireForm, DeleteForm, Dialect, scripts};
 use super::settings::Settings;
-use super::trouble::classify;
+use super::trouble::{classify, own_words};
 use crate::config::{Address, Endpoint};
 use crate::coordinator::Trouble;
 
@@ -29,23 +30,37 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Asks the server, and loads the scripts into it.
+    /// Asks the server, and loads the scripts into it: one round trip, whatever it answers to each.
     pub(super) async fn take(settings: &Settings) -> Result<Self, Trouble> {
         let mut connection = connect(settings).await.map_err(|error| trouble(&error))?;
-        let info: InfoDict = redis::cmd("INFO").query_async(&mut connection).await.map_err(|error| trouble(&error))?;
-        let mut trial = settings.key_prefix.to_vec();
-        trial.extend_from_slice(TRIAL_KEY);
-        let acquire = acquire_form(&mut connection, &trial).await?;
-        let delete = delete_form(&mut connection, &trial).await?;
+        let trial = [&settings.key_prefix[..], TRIAL_KEY].concat();
+        let mut questions = redis::pipe();
+        questions.cmd("INFO");
+        // Which form of SET the server takes is told by its refusal of a ttl of 0, which comes after the options were
+        // understood: nothing is written.
+        questions.cmd("SET").arg(&trial).arg("0").arg("NX").arg("PX").arg(0).arg("GET");
+        questions.cmd("DELEX").arg(&trial).arg("IFEQ").arg("0");
+        questions.cmd("DELIFEQ").arg(&trial).arg("0");
         for script in scripts() {
             // A server that forgets or refuses it gets the source with the call.
-            let loaded: Result<String, _> =
-                redis::cmd("SCRIPT").arg("LOAD").arg(script.source).query_async(&mut connection).await;
-            if let Err(error) = loaded {
-                tracing::debug!(primary = %settings.endpoint.address, %error, "SCRIPT LOAD was refused");
-            }
+            questions.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
-        Ok(Self { run: run_of(&info)?, dialect: Dialect { acquire, delete }, eviction: eviction(&info) })
+        let answers: Vec<RedisResult<Value>> =
+            questions.ignore_errors().query_async(&mut connection).await.map_err(|error| trouble(&error))?;
+        let [info, set, delex, delifeq, ..] = answers.as_slice() else {
+            return Err(Trouble::Other("fewer answers than questions".into()));
+        };
+        let info = info.as_ref().map_err(trouble).and_then(|info| {
+            InfoDict::from_redis_value_ref(info)
+                .map_err(|error| Trouble::Other(own_words(error.to_string().as_bytes())))
+        })?;
+        let delete = match (known(delex)?, known(delifeq)?) {
+            (true, _) => DeleteForm::DelexIfeq,
+            (false, true) => DeleteForm::Delifeq,
+            (false, false) => DeleteForm::Script,
+        };
+        let dialect = Dialect { acquire: acquire_form(set)?, delete };
+        Ok(Self { run: run_of(&info)?, dialect, eviction: eviction(&info) })
     }
 }
 
@@ -71,34 +86,25 @@ fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisEr
     Ok(address.into_connection_info()?.set_redis_settings(identity))
 }
 
-/// Which form of SET the server takes, told by its refusal of a ttl of 0, which comes after the options were
-/// understood: nothing is written.
-async fn acquire_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> Result<AcquireForm, Trouble> {
-    let answer: Result<redis::Value, RedisError> =
-        redis::cmd("SET").arg(trial).arg("0").arg("NX").arg("PX").arg(0).arg("GET").query_async(connection).await;
+/// The form of SET that the server takes, by its answer to the trial. A server that is out of memory refuses before it
+/// looks at the options. It still extends and releases, so it gets the form that every server takes.
+fn acquire_form(answer: &RedisResult<Value>) -> Result<AcquireForm, Trouble> {
     match answer {
         Ok(_) => Ok(AcquireForm::SetNxThenGet),
-        Err(error) if text(&error).contains("expire") => Ok(AcquireForm::SetNxGet),
-        Err(error) if text(&error).contains("syntax") => Ok(AcquireForm::SetNxThenGet),
-        Err(error) => Err(trouble(&error)),
+        Err(error) if text(error).contains("expire") => Ok(AcquireForm::SetNxGet),
+        Err(error) if text(error).contains("syntax") => Ok(AcquireForm::SetNxThenGet),
+        Err(error) => match trouble(error) {
+            Trouble::OutOfMemory => Ok(AcquireForm::SetNxThenGet),
+            trouble => Err(trouble),
+        },
     }
-}
-
-/// The cheapest compare-and-delete that the server knows, tried on a key that is not there.
-async fn delete_form(connection: &mut MultiplexedConnection, trial: &[u8]) -> Result<DeleteForm, Trouble> {
-    let delex: Result<i64, _> = redis::cmd("DELEX").arg(trial).arg("IFEQ").arg("0").query_async(connection).await;
-    if known(delex)? {
-        return Ok(DeleteForm::DelexIfeq);
-    }
-    let delifeq: Result<i64, _> = redis::cmd("DELIFEQ").arg(trial).arg("0").query_async(connection).await;
-    Ok(if known(delifeq)? { DeleteForm::Delifeq } else { DeleteForm::Script })
 }
 
 /// Whether the server took the command; trouble that has nothing to do with the command is not an answer to that.
-fn known(answer: Result<i64, RedisError>) -> Result<bool, Trouble> {
+fn known(answer: &RedisResult<Value>) -> Result<bool, Trouble> {
     match answer {
         Ok(_) => Ok(true),
-        Err(error) => match trouble(&error) {
+        Err(error) => match trouble(error) {
             Trouble::Other(_) => Ok(false),
             trouble => Err(trouble),
         },

@@ -59,8 +59,20 @@ pub(super) struct Inbox {
 struct State {
     /// Why nothing can be sent; `None` while the link is open.
     shut: Option<Trouble>,
+    /// The link was opened, and has taken nothing yet.
+    is_fresh: bool,
     queue: VecDeque<Queued>,
     owed: VecDeque<Withdrawal>,
+}
+
+impl State {
+    fn move_queue(&mut self, queue: &mut VecDeque<Queued>) {
+        if queue.is_empty() {
+            std::mem::swap(queue, &mut self.queue);
+        } else {
+            queue.append(&mut self.queue);
+        }
+    }
 }
 
 impl Inbox {
@@ -68,6 +80,7 @@ impl Inbox {
         Self {
             state: Mutex::new(State {
                 shut: Some(Trouble::NotConnected),
+                is_fresh: false,
                 queue: VecDeque::new(),
                 owed: VecDeque::new(),
             }),
@@ -126,20 +139,39 @@ impl Inbox {
         self.counters.withdrawals_pending.decrement();
     }
 
-    /// Moves everything queued behind `queue`, and returns what is owed, which goes before it.
-    pub(super) fn take(&self, queue: &mut VecDeque<Queued>) -> VecDeque<Withdrawal> {
+    /// Moves everything queued behind `queue`, and what is owed with it. What was owed when the connection was opened goes
+    /// before anything new; what has come to be owed since goes behind, where the record that it is to delete may still
+    /// wait to be set.
+    pub(super) fn take(&self, queue: &mut VecDeque<Queued>) {
         let mut state = self.lock();
-        if queue.is_empty() {
-            std::mem::swap(queue, &mut state.queue);
-        } else {
-            queue.append(&mut state.queue);
+        state.move_queue(queue);
+        let from_former_connections = std::mem::take(&mut state.is_fresh);
+        let owed = std::mem::take(&mut state.owed);
+        drop(state);
+        let now = self.clock.now();
+        let (mut owed, expired): (Vec<_>, Vec<_>) = owed.into_iter().partition(|owed| owed.until > now);
+        for _ in expired {
+            self.settled();
         }
-        std::mem::take(&mut state.owed)
+        if from_former_connections {
+            while let Some(withdrawal) = owed.pop() {
+                queue.push_front(Queued::owed(withdrawal.into_operation()));
+            }
+        } else {
+            queue.extend(owed.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
+        }
+    }
+
+    /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
+    pub(super) fn take_queued(&self, queue: &mut VecDeque<Queued>) {
+        self.lock().move_queue(queue);
     }
 
     /// From here on operations are queued.
     pub(super) fn open(&self) {
-        self.lock().shut = None;
+        let mut state = self.lock();
+        state.shut = None;
+        state.is_fresh = true;
     }
 
     /// From here on operations are unsent for this reason, and so is what is queued.
@@ -181,6 +213,12 @@ impl Inbox {
         queued + self.unanswered.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing is queued, unanswered or owed.
+    pub(super) fn is_drained(&self) -> bool {
+        let state = self.lock();
+        state.queue.is_empty() && state.owed.is_empty() && self.unanswered.load(Ordering::Relaxed) == 0
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,3 +233,7 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;

@@ -28,9 +28,11 @@ use super::pipeline::{Event, Pipeline, Queued};
 use super::settings::Settings;
 use super::status::PrimaryState;
 use super::succession::Succession;
+use super::trouble::classify;
 use super::wire::Wire;
 use crate::coordinator::{Entropy, Operation, SystemEntropy, Trouble};
 use crate::limits::{BATCH_BYTES, RECONNECT_FIRST, RECONNECT_LONGEST};
+use crate::protocol::Answer;
 
 /// The task that keeps one link.
 pub(super) struct Link {
@@ -196,7 +198,8 @@ impl Service<'_> {
             self.wire.write()?;
             if !self.wire.output.is_empty() {
                 // What is queued meanwhile waits, and its votes are cast in time by the clock.
-                self.take();
+                self.inbox.take_queued(&mut self.queue);
+                self.count();
                 return Ok(());
             }
         }
@@ -208,8 +211,14 @@ impl Service<'_> {
             self.encode(queued, Call::Source);
         }
         let now = Instant::now();
-        self.take();
-        if self.next_probe <= now {
+        let probes = self.next_probe <= now;
+        if probes {
+            for release in std::mem::take(&mut self.refused) {
+                self.inbox.still_owed(&release);
+            }
+        }
+        self.inbox.take(&mut self.queue);
+        if probes {
             self.next_probe = now + self.settings.probe_interval;
             operation::encode_command(&[b"ROLE"], &mut self.wire.output);
             self.pipeline.push_probe(now);
@@ -226,21 +235,12 @@ impl Service<'_> {
                 self.inbox.unsent(queued, Trouble::NotConnected);
             }
         }
-        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
+        self.count();
     }
 
-    /// Fetches what has been queued, behind what is owed.
-    fn take(&mut self) {
-        let owed = self.inbox.take(&mut self.queue);
-        for withdrawal in owed.into_iter().rev() {
-            if withdrawal.until <= self.settings.clock.now() {
-                self.inbox.settled();
-            } else {
-                // Nobody waits for its vote.
-                let queued = Queued { operation: withdrawal.into_operation(), deadline: None, timeout: Duration::ZERO };
-                self.queue.push_front(queued);
-            }
-        }
+    /// Tells the inbox how much there is that it does not see, so that what is full is full.
+    fn count(&self) {
+        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
     }
 
     fn encode(&mut self, queued: Queued, call: Call) {
@@ -257,20 +257,17 @@ impl Service<'_> {
             match self.pipeline.answered(answer, self.heard) {
                 Event::Answered { release: true } => self.inbox.settled(),
                 Event::Answered { release: false } | Event::FirstOfTwo => {}
-                Event::LateGrant(attempt) => {
-                    // Unless the attempt was won after all, its withdrawal stands behind it.
-                    if self.pipeline.undoes(&attempt) {
-                        self.settings.counters.late_grants_undone.increment();
-                    }
-                }
+                Event::LateGrant => self.settings.counters.late_grants_undone.increment(),
                 Event::SendSource(queued) => self.again.push(queued),
                 Event::StillOwed(release) => self.refused.push(release),
                 Event::Probed(role, round_trip) if is_primary(&role) => self.inbox.status.measure(round_trip),
+                // It may well be a primary, and says what hinders it.
+                Event::Probed(Answer::Error(error), _) => return Err(classify(&error)),
                 Event::Probed(..) => return Err(Trouble::Replica),
                 Event::Unasked => return Err(Trouble::Other("an answer to nothing that was asked".into())),
             }
         }
-        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
+        self.count();
         Ok(())
     }
 
@@ -289,11 +286,7 @@ impl Service<'_> {
                 self.queue.push_back(queued);
             }
         }
-        if self.next_probe <= now {
-            for release in std::mem::take(&mut self.refused) {
-                self.inbox.still_owed(&release);
-            }
-        }
+        self.count();
         Ok(())
     }
 

@@ -46,7 +46,6 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Primaries {
     all: Vec<Arc<Primary>>,
-    counters: Arc<Counters>,
     tried: Vec<watch::Receiver<bool>>,
     _links: JoinSet<()>,
 }
@@ -98,7 +97,6 @@ impl Primaries {
                 probe_interval: config.probe_interval,
                 tcp: config.tcp,
                 reply_nesting: config.limits.reply_nesting,
-                clock,
                 counters: Arc::clone(counters),
                 incarnations: Arc::clone(&incarnations),
             };
@@ -113,7 +111,7 @@ impl Primaries {
             }
             primaries.push(Arc::new(Primary { address: Arc::clone(&addresses[node.index()]), inboxes }));
         }
-        Self { all: primaries, counters: Arc::clone(counters), tried, _links: links }
+        Self { all: primaries, tried, _links: links }
     }
 
     /// The primaries in the order of configuration.
@@ -138,9 +136,10 @@ impl Primaries {
         }
     }
 
-    /// Waits until every withdrawal has been answered, or has nothing left to delete.
+    /// Waits until everything sent has been answered, and every withdrawal that is owed, too. A primary that cannot be
+    /// reached may come back.
     pub async fn drained(&self) {
-        while self.counters.withdrawals_pending.value() > 0 {
+        while !self.all.iter().flat_map(|primary| &primary.inboxes).all(|inbox| inbox.is_drained()) {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     }

@@ -23,7 +23,8 @@ pub(super) enum Call {
 pub(super) enum Settled {
     /// It has been answered.
     Done,
-    /// A record was set by an attempt that had been told that this primary is silent.
+    /// A record was set for an attempt that had counted this primary as silent and has been given up: its withdrawal
+    /// stands behind it.
     LateGrant,
     /// The server did not know the script: to be sent again with its source.
     SendSource,
@@ -130,21 +131,18 @@ pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
 /// Casts the operation's vote by its answers: one, or two where the holder is asked for by a command of its own.
 pub(super) fn answered(operation: &mut Operation, first: Answer, second: Option<Answer>) -> Settled {
     match operation {
-        Operation::Acquire { ticket, .. } => match acquire_vote(first, second) {
-            Ok(vote) => {
-                let granted = vote == AcquireVote::Granted;
-                match ticket.take() {
-                    Some(ticket) => ticket.answer(vote),
-                    None if granted => return Settled::LateGrant,
-                    None => {}
+        Operation::Acquire { ticket, .. } => {
+            match acquire_vote(first, second) {
+                Ok(vote) => {
+                    let is_grant = vote == AcquireVote::Granted;
+                    if !ticket.cast(vote, None) && is_grant && !ticket.depart() {
+                        return Settled::LateGrant;
+                    }
                 }
-                Settled::Done
+                Err(trouble) => drop(ticket.cast(AcquireVote::SILENT, Some(trouble))),
             }
-            Err(trouble) => {
-                cast_silent(Some(ticket), trouble);
-                Settled::Done
-            }
-        },
+            Settled::Done
+        }
         Operation::Sign { ticket, .. } => {
             settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
         }
@@ -190,17 +188,14 @@ fn settle<V: Vote>(
         Answer::Error(error) => Err(classify(&error)),
         _ => Err(unexpected()),
     };
-    match (vote, ticket.and_then(Ticket::take)) {
-        (Ok(vote), Some(ticket)) => ticket.answer(vote),
-        (Ok(_), None) => {}
-        (Err(trouble), ticket) => {
-            if let Some(ticket) = ticket {
-                ticket.silent(trouble);
-            }
-            return unsettled;
-        }
+    let (vote, trouble, settled) = match vote {
+        Ok(vote) => (vote, None, Settled::Done),
+        Err(trouble) => (V::SILENT, Some(trouble), unsettled),
+    };
+    if let Some(ticket) = ticket {
+        ticket.cast(vote, trouble);
     }
-    Settled::Done
+    settled
 }
 
 fn unexpected() -> Trouble {
@@ -208,18 +203,13 @@ fn unexpected() -> Trouble {
 }
 
 fn cast_unsent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) {
-    if let Some(ticket) = ticket.and_then(Ticket::take) {
-        ticket.unsent(trouble);
+    if let Some(ticket) = ticket {
+        ticket.cast(V::UNSENT, Some(trouble));
     }
 }
 
 fn cast_silent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) -> bool {
-    let ticket = ticket.and_then(Ticket::take);
-    let waited_for = ticket.is_some();
-    if let Some(ticket) = ticket {
-        ticket.silent(trouble);
-    }
-    waited_for
+    ticket.is_some_and(|ticket| ticket.cast(V::SILENT, Some(trouble)))
 }
 
 fn put_script(out: &mut BytesMut, script: &Script, call: Call, arguments: u64) {

@@ -15,6 +15,17 @@ const PLAIN: Dialect = Dialect { acquire: AcquireForm::SetNxThenGet, delete: Del
 /// A round that remembers the one vote it was given.
 struct Recorder<V>(Mutex<Option<(V, Option<Trouble>)>>);
 
+/// A round that has been given up.
+struct Closed;
+
+impl Ballot<AcquireVote> for Closed {
+    fn depart(&self, _node: NodeId) -> bool {
+        false
+    }
+
+    fn cast(&self, _node: NodeId, _vote: AcquireVote, _trouble: Option<Trouble>) {}
+}
+
 impl<V: Send> Ballot<V> for Recorder<V> {
     fn depart(&self, _node: NodeId) -> bool {
         true
@@ -213,6 +224,10 @@ fn what_comes_after_the_time_out_changes_no_vote_and_a_late_grant_is_seen() {
     assert!(silent(&mut operation, Trouble::ConnectionLost));
     assert!(!silent(&mut operation, Trouble::ConnectionLost));
     assert_eq!(recorded(&votes), (AcquireVote::Silent, Some(Trouble::ConnectionLost)));
+    assert!(matches!(answered(&mut operation, Answer::Null, None), Settled::Done), "the attempt was won all the same");
+
+    let mut operation = acquire(Ticket::new(Arc::new(Closed), NodeId::new(0).expect("the first")));
+    assert!(silent(&mut operation, Trouble::ConnectionLost));
     assert!(matches!(answered(&mut operation, Answer::Null, None), Settled::LateGrant));
 }
 

@@ -21,6 +21,11 @@ pub(super) struct Queued {
 }
 
 impl Queued {
+    /// An operation for whose vote nobody waits.
+    pub(super) fn owed(operation: Operation) -> Self {
+        Self { operation, deadline: None, timeout: Duration::ZERO }
+    }
+
     /// Whether somebody has waited for the vote long enough.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
@@ -44,7 +49,7 @@ pub(super) enum Event {
     /// The other answer to the same operation comes next.
     FirstOfTwo,
     /// A record was set whose attempt had been given up.
-    LateGrant(Operation),
+    LateGrant,
     /// To be sent again, with the script's source.
     SendSource(Queued),
     /// A release that the server could not carry out.
@@ -108,7 +113,7 @@ impl Pipeline {
     fn settled(mut queued: Queued, first: Answer, second: Option<Answer>) -> Event {
         match operation::answered(&mut queued.operation, first, second) {
             Settled::Done => Event::Answered { release: matches!(queued.operation, Operation::Release { .. }) },
-            Settled::LateGrant => Event::LateGrant(queued.operation),
+            Settled::LateGrant => Event::LateGrant,
             Settled::SendSource => Event::SendSource(queued),
             Settled::StillOwed => Event::StillOwed(queued.operation),
         }
@@ -127,15 +132,6 @@ impl Pipeline {
             self.earliest = earlier(self.earliest, queued.deadline);
         }
         silent
-    }
-
-    /// Whether the withdrawal of the token that this attempt used has been written as well.
-    pub(super) fn undoes(&self, attempt: &Operation) -> bool {
-        let Operation::Acquire { token: taken, .. } = attempt else { return false };
-        self.written.iter().any(|written| match written {
-            Written::Operation(Queued { operation: Operation::Release { token, .. }, .. }, _) => token == taken,
-            _ => false,
-        })
     }
 
     /// The connection is lost: whoever still waits hears that its primary is silent. What is left are the operations,

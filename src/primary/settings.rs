@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::incarnation::Incarnations;
-use crate::clock::Clock;
 use crate::config::{Endpoint, Tcp};
 use crate::counters::Counters;
 use crate::lock::NodeId;
@@ -24,7 +23,6 @@ pub(super) struct Settings {
     pub(super) probe_interval: Duration,
     pub(super) tcp: Tcp,
     pub(super) reply_nesting: usize,
-    pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) incarnations: Arc<Incarnations>,
 }

@@ -1,5 +1,6 @@
 //! What is known of a primary, for INFO and for logs.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,23 +23,25 @@ pub enum PrimaryState {
 }
 
 impl PrimaryState {
-    /// As INFO shows it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Connecting => "connecting",
-            Self::Down => "down",
-            Self::Replica => "replica",
-            Self::Duplicate => "duplicate",
-        }
-    }
-
     pub(super) const fn after(trouble: &Trouble) -> Self {
         match trouble {
             Trouble::Replica => Self::Replica,
             Trouble::DuplicateOf(_) => Self::Duplicate,
             _ => Self::Down,
         }
+    }
+}
+
+impl fmt::Display for PrimaryState {
+    /// As INFO shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Connecting => "connecting",
+            Self::Down => "down",
+            Self::Replica => "replica",
+            Self::Duplicate => "duplicate",
+        })
     }
 }
 

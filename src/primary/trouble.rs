@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::coordinator::Trouble;
-use crate::limits::REASON_BYTES;
+use crate::limits::{REASON_BYTES, TOKEN_HEX_DIGITS};
 
 /// Whether the error says that the key is of another type, from a command or from within a script.
 pub(super) fn is_wrong_type(error: &[u8]) -> bool {
@@ -42,17 +42,38 @@ pub(super) fn classify(error: &[u8]) -> Trouble {
     Trouble::Other(own_words(error))
 }
 
+/// Hex digits in a row that are taken for a token, or for as much of one as a server quotes.
+const TOKEN_LIKE_DIGITS: usize = TOKEN_HEX_DIGITS / 2;
+
 /// The server's own words: one line of at most 200 bytes, control bytes replaced. Some errors quote the arguments of
-/// the command, and a token is one of them: what is quoted is cut off.
+/// the command, and a token is one of them: a list of arguments is cut off, and what looks like a token is replaced
+/// wherever it stands, since each server quotes in its own way.
 pub(super) fn own_words(error: &[u8]) -> Arc<str> {
     let quoted = find(error, b", with args beginning with").unwrap_or(error.len());
-    let mut words: String = String::from_utf8_lossy(&error[..quoted])
+    let words: String = String::from_utf8_lossy(&error[..quoted])
         .chars()
         .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '?' } else { c })
         .collect();
+    let mut words = without_tokens(&words);
     let end = (0..=REASON_BYTES.min(words.len())).rev().find(|&end| words.is_char_boundary(end)).unwrap_or(0);
     words.truncate(end);
     words.into()
+}
+
+fn without_tokens(words: &str) -> String {
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    let mut cleared = String::with_capacity(words.len());
+    let mut rest = words;
+    while let Some(start) = rest.find(is_digit) {
+        let (before, digits_and_rest) = rest.split_at(start);
+        let length = digits_and_rest.find(|c| !is_digit(c)).unwrap_or(digits_and_rest.len());
+        let (digits, behind) = digits_and_rest.split_at(length);
+        cleared.push_str(before);
+        cleared.push_str(if length >= TOKEN_LIKE_DIGITS { "<redacted>" } else { digits });
+        rest = behind;
+    }
+    cleared.push_str(rest);
+    cleared
 }
 
 fn has_code(error: &[u8], code: &[u8]) -> bool {
@@ -112,5 +133,21 @@ mod tests {
         assert_eq!(&*own_words(b"ERR a\r\nb\x1b[31m\xff"), "ERR a??b?[31m?");
         assert_eq!(own_words(&[b'x'; 500]).len(), 200);
         assert!(own_words("ERR \u{1F512}".repeat(60).as_bytes()).len() <= 200);
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_shown_nowhere() {
+        let token = "0123456789abcdef0123456789abcdef01234567";
+        for (error, words) in [
+            (format!("ERR near '{token}'"), "ERR near '<redacted>'"),
+            (format!("ERR near 'me:{token}"), "ERR near 'me:<redacted>"),
+            (format!("ERR near {}...", &token[..20]), "ERR near <redacted>..."),
+            (format!("{token} {token}"), "<redacted> <redacted>"),
+            ("ERR 30000 of 2147483647 bytes, deadbeef".to_owned(), "ERR 30000 of 2147483647 bytes, deadbeef"),
+        ] {
+            assert_eq!(&*own_words(error.as_bytes()), words);
+        }
+        // Not cut in the middle, where what is left of it would be too short to be told.
+        assert!(!own_words(format!("{}{token}", "x".repeat(190)).as_bytes()).contains(&token[..10]));
     }
 }

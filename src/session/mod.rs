@@ -16,6 +16,7 @@ mod buffers;
 mod closing;
 mod door;
 mod glimpse;
+mod idle;
 mod lanes;
 mod lock_reply;
 mod mode;
@@ -27,7 +28,7 @@ mod through;
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,13 +36,14 @@ use bytes::BytesMut;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::Interest;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
+use self::idle::expired;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
@@ -359,33 +361,6 @@ impl Session {
                 Stage::Stopped | Stage::Broken => true,
             }
     }
-
-    fn touch(&mut self) {
-        if self.idle_limit.is_some() {
-            self.active_at = Instant::now();
-        }
-    }
-
-    /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
-    fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
-        let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
-        let is_patient = self.through.as_ref().is_some_and(|through| through.is_patient());
-        if self.in_flight > 0 || (is_patient && !self.service.drain.has_begun()) {
-            self.touch();
-        }
-        let due = self.active_at + limit;
-        if due > Instant::now() {
-            timer.as_mut().reset(due);
-            return;
-        }
-        tracing::debug!("closing an idle client");
-        if self.replies.is_empty() {
-            self.stage = Stage::Stopped;
-        } else {
-            // It has not even read its replies.
-            self.give_up();
-        }
-    }
 }
 
 /// The next lock command that ends.
@@ -400,13 +375,6 @@ async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
 async fn ready(socket: &Socket, interest: Option<Interest>) {
     match interest {
         Some(interest) => drop(socket.ready(interest).await),
-        None => pending().await,
-    }
-}
-
-async fn expired(timer: &mut Option<Pin<Box<Sleep>>>) {
-    match timer {
-        Some(timer) => timer.await,
         None => pending().await,
     }
 }

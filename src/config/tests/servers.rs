@@ -133,7 +133,7 @@ fn even_and_single_primaries_are_warned_of() {
         [format!("{place}one primary is no redundancy: when it is down, no lock can be taken; name three")]
     );
     let even = warnings("a:1,b:1,c:1,d:1");
-    assert_eq!(even, [format!("{place}4 primaries survive the loss of no more than 3 do; name an odd number")]);
+    assert_eq!(even, [format!("{place}4 primaries can do without 1, and so can 3; name an odd number")]);
     assert!(warnings("a:1,b:1,c:1").is_empty());
     assert!(warnings("a:1,b:1,c:1,d:1,e:1").is_empty());
 }

@@ -42,11 +42,18 @@ impl ProxyOptions {
         Self { primaries: primaries.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// `--set key=value`.
+    /// `--set key=value`, in the place of what was set for this key before.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.settings.retain(|(former, _)| former != key);
         self.settings.push((key.into(), format!("{value}")));
         self
+    }
+
+    /// [`set`](Self::set) for each of these.
+    #[must_use]
+    pub fn set_all<V: Display>(self, settings: &[(&str, V)]) -> Self {
+        settings.iter().fold(self, |options, (key, value)| options.set(key, value))
     }
 
     /// A further argument of the command line, such as `--config`.
@@ -65,9 +72,15 @@ impl ProxyOptions {
 
     /// `--set auth.password=…`; the harness authenticates with it when it asks the proxy.
     #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
+    pub fn password(self, password: &str) -> Self {
+        self.known_password(password).set("auth.password", password)
+    }
+
+    /// What the harness authenticates with, when it asks a proxy that has its password from elsewhere.
+    #[must_use]
+    pub fn known_password(mut self, password: &str) -> Self {
         self.password = Some(password.into());
-        self.set("auth.password", password)
+        self
     }
 
     /// The password of its upstream, with which the harness authenticates when it asks the proxy.

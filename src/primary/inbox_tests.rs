@@ -1,0 +1,132 @@
+//! What a full, an open and a shut inbox do with an operation.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::coordinator::{Ballot, Ticket, Vote};
+use crate::lock::{AcquireVote, NodeId, Ttl};
+
+/// A round that remembers the reasons it was given.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Option<Trouble>>>);
+
+impl<V: Vote + Send> Ballot<V> for Recorder {
+    fn depart(&self, _node: NodeId) -> bool {
+        true
+    }
+
+    fn cast(&self, _node: NodeId, _vote: V, trouble: Option<Trouble>) {
+        self.0.lock().expect("no test panics in here").push(trouble);
+    }
+}
+
+impl Recorder {
+    fn ticket<V: Vote + Send + 'static>(self: &Arc<Self>) -> Ticket<V> {
+        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<V>>, NodeId::new(0).expect("the first"))
+    }
+
+    fn reasons(&self) -> Vec<Option<Trouble>> {
+        self.0.lock().expect("no test panics in here").clone()
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+fn inbox(capacity: usize) -> Inbox {
+    Inbox::new(capacity, Arc::new(Status::new()), Clock::runtime(), Arc::default())
+}
+
+fn resource() -> Resource {
+    Resource::new(Bytes::from_static(b"job"), 4_096).expect("a name")
+}
+
+fn token() -> Token {
+    Token::new(Bytes::from_static(b"T1")).expect("a token")
+}
+
+fn acquire(round: &Arc<Recorder>) -> Operation {
+    let ttl = Ttl::from_millis(30_000).expect("in range");
+    Operation::Acquire { resource: resource(), token: token(), ttl, ticket: round.ticket::<AcquireVote>() }
+}
+
+fn release(inbox: &Inbox, round: Option<&Arc<Recorder>>) -> Operation {
+    let until = inbox.clock.now().after(TIMEOUT);
+    Operation::Release { resource: resource(), token: token(), until, ticket: round.map(Recorder::ticket) }
+}
+
+/// An inbox whose link has been open for a while.
+fn opened(capacity: usize) -> Inbox {
+    let inbox = inbox(capacity);
+    inbox.open();
+    assert!(written(&inbox).is_empty());
+    inbox
+}
+
+/// What the link would write, in order.
+fn written(inbox: &Inbox) -> Vec<&'static str> {
+    let mut queue = VecDeque::new();
+    inbox.take(&mut queue);
+    let name = |queued: &Queued| match queued.operation {
+        Operation::Release { .. } => "release",
+        _ => "acquire",
+    };
+    queue.iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_release_that_finds_no_room_goes_behind_the_acquire_it_undoes() {
+    let (inbox, round) = (opened(1), Arc::new(Recorder::default()));
+    inbox.submit(acquire(&round), TIMEOUT);
+    inbox.submit(release(&inbox, Some(&round)), TIMEOUT);
+    assert_eq!(round.reasons(), [Some(Trouble::Overloaded)], "its vote is not waited for");
+    assert_eq!(written(&inbox), ["acquire", "release"]);
+}
+
+#[tokio::test]
+async fn what_former_connections_owe_goes_before_new_work() {
+    let (inbox, round) = (inbox(8), Arc::new(Recorder::default()));
+    inbox.submit(release(&inbox, None), TIMEOUT);
+    inbox.open();
+    inbox.submit(acquire(&round), TIMEOUT);
+    assert_eq!(written(&inbox), ["release", "acquire"]);
+}
+
+#[tokio::test]
+async fn a_full_inbox_refuses_what_is_new_and_forgets_the_oldest_of_what_is_owed() {
+    let (inbox, round) = (opened(2), Arc::new(Recorder::default()));
+    for _ in 0..3 {
+        inbox.submit(acquire(&round), TIMEOUT);
+    }
+    assert_eq!(round.reasons(), [Some(Trouble::Overloaded)]);
+    for _ in 0..10 {
+        inbox.submit(release(&inbox, None), TIMEOUT);
+    }
+    assert_eq!(written(&inbox), ["acquire", "acquire", "release", "release"]);
+    assert_eq!(inbox.counters.withdrawals_pending.value(), 2, "what was forgotten is owed no longer");
+}
+
+#[tokio::test]
+async fn what_is_unanswered_takes_room_too() {
+    let (inbox, round) = (inbox(2), Arc::new(Recorder::default()));
+    inbox.open();
+    inbox.set_unanswered(2);
+    inbox.submit(acquire(&round), TIMEOUT);
+    assert_eq!(round.reasons(), [Some(Trouble::Overloaded)]);
+    inbox.set_unanswered(1);
+    inbox.submit(acquire(&round), TIMEOUT);
+    assert_eq!(written(&inbox), ["acquire"]);
+}
+
+#[tokio::test]
+async fn a_shut_inbox_owes_releases_and_nothing_else() {
+    let (inbox, round) = (inbox(8), Arc::new(Recorder::default()));
+    inbox.submit(acquire(&round), TIMEOUT);
+    inbox.submit(release(&inbox, Some(&round)), TIMEOUT);
+    assert_eq!(round.reasons(), [Some(Trouble::NotConnected), Some(Trouble::NotConnected)]);
+    inbox.open();
+    inbox.submit(acquire(&round), TIMEOUT);
+    inbox.submit(release(&inbox, Some(&round)), TIMEOUT);
+    inbox.shut(&Trouble::ConnectionLost);
+    assert_eq!(round.reasons()[2..], [Some(Trouble::ConnectionLost), Some(Trouble::ConnectionLost)]);
+    assert_eq!(written(&inbox), ["release", "release"]);
+}
