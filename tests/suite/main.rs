@@ -3,4 +3,5 @@
 mod cli;
 mod config;
 mod dev;
+mod relay;
 mod simulation;
