@@ -66,7 +66,7 @@ pub(super) async fn play(script: &Script, address: &str, server: &Server, cut: C
             Step::Blocked(clients) => {
                 let clients = clients.to_string();
                 let blocked = async || server.info("blocked_clients").await.as_ref() == Some(&clients);
-                eventually(blocked, format_args!("{clients} blocked clients: {}", place())).await;
+                eventually(blocked, format!("{clients} blocked clients: {}", place())).await;
             }
             Step::HalfClose(connection) => connections[*connection].half_close(),
             Step::Closed(connection) => connections[*connection].hear(usize::MAX, place).await?,
