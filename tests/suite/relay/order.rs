@@ -47,7 +47,9 @@ impl Ways {
         for proxy in [&slow, &fast] {
             voting(proxy, primaries).await;
         }
-        relays.iter().for_each(|relay| Direction::BOTH.into_iter().for_each(|direction| relay.set(direction, SLOW)));
+        for relay in &relays {
+            relay.set_both(SLOW);
+        }
         Self { slow, fast, _upstream: upstream, _relays: relays }
     }
 }
@@ -225,6 +227,44 @@ async fn a_lock_command_does_not_begin_before_what_stands_before_it_is_answered(
 
         held.to_upstream.heal();
         assert_eq!(client.read_replies(2).await, [Value::ok(), Value::Integer(1)]);
+    }
+}
+
+#[tokio::test]
+async fn a_lock_command_behind_a_blocking_one_waits_for_it() {
+    for &kind in Kind::all() {
+        let front = Front::start(kind).await;
+        let [job, queue] = ["job", "queue"].map(unique_key);
+        let mut client = front.proxy.connect().await;
+        client.send_raw(pipeline(&[&["BLPOP", &queue, "0"], &["RLOCK", &job, LONG]])).await;
+        let blocked = async || front.upstream.info("blocked_clients").await.as_deref() == Some("1");
+        eventually(blocked, "the client to be blocked").await;
+        assert!(client.is_quiet_for(Duration::from_millis(50)).await);
+        assert_eq!(front.primaries.holding(&job).await, 0, "{kind}");
+        front.upstream.command(&["RPUSH", &queue, "v"]).await;
+        assert_eq!(client.read_reply().await, Value::Array(vec![Value::bulk(&queue), Value::bulk("v")]));
+        granted(&client.read_reply().await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_stream_ended_is_done_and_answered() {
+    for &kind in Kind::all() {
+        let held = Held::start(kind).await;
+        let relays = held.to_primaries.iter().chain([&held.to_upstream]);
+        relays.for_each(|relay| relay.set_both(SLOW));
+        let [job, data] = ["job", "data"].map(unique_key);
+        let mut client = held.proxy.connect().await;
+        let token = granted(&client.call(&["RLOCK", &job, LONG]).await);
+        let commands: [&[&str]; 4] =
+            [&["SET", &data, "v"], &["RUNLOCK", &job, &token], &["INCR", &data], &["RLOCK", &job, LONG]];
+        client.send_raw(pipeline(&commands)).await;
+        client.shutdown_write().await;
+        assert_eq!(client.read_replies(2).await, [Value::ok(), Value::Integer(1)]);
+        assert!(client.read_reply().await.is_error_with("ERR value is not an integer"));
+        granted(&client.read_reply().await);
+        client.expect_eof().await;
+        assert_eq!(held.upstream.get(&data).await.as_deref(), Some("v"), "{kind}");
     }
 }
 

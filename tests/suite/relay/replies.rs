@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 use support::resp::encode_command;
 use support::servers::shared;
-use support::{ByteClient, Direction, Kind, Proxy, Relay, Server, ServerOptions, Value, unique_key};
+use support::{ByteClient, Kind, Proxy, Relay, Server, ServerOptions, Value, unique_key};
 
 use super::random::Random;
 use super::{LONG, PROXY, SLOW, options, voting};
@@ -160,8 +160,8 @@ async fn replies_come_in_the_order_of_the_requests_whoever_makes_them() {
         let options = options(to_primaries.iter().map(Relay::address), &to_upstream.address());
         let proxy = Proxy::start(PROXY, options).await;
         voting(&proxy, primaries).await;
-        for direction in Direction::BOTH {
-            relays.iter().for_each(|relay| relay.set(direction, SLOW));
+        for relay in &relays {
+            relay.set_both(SLOW);
         }
         let proxy = &proxy;
         let clients = (0..CLIENTS).map(|seed| async move { Client::start(proxy, seed).await.play().await });

@@ -1,8 +1,8 @@
 //! Byte for byte: whoever speaks through the proxy hears what the server would have told it directly.
 //!
 //! The same [`script`]s are [`player`]ed to a server and, through the proxy, to a second one that was started in the same way; then the
-//! streams are compared, every byte of every connection, and how each ended. Scripts are of three kinds: what clients do ([`corpus`]),
-//! what none should do ([`malformed`]) and what nobody thought of ([`generated`]). They are sent whole, one byte at a time and in
+//! streams are compared, every byte of every connection, and how each ended. Scripts are of four kinds: what clients do ([`corpus`]),
+//! what some in fact did ([`recorded`]), what none should do ([`malformed`]) and what nobody thought of ([`generated`]). They are sent whole, one byte at a time and in
 //! pieces drawn from a seed; and once with the server's replies coming in single bytes.
 //!
 //! The differ is itself tested: a [`forger`] that changes one bit is noticed, and a plain relay of bytes is not.
@@ -16,6 +16,7 @@ mod frames;
 mod generated;
 mod malformed;
 mod player;
+mod recorded;
 mod script;
 
 use forger::{Forger, Forgery};
@@ -112,7 +113,7 @@ async fn compare_all(kind: Kind, scripts: &[Script], seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_clients_do_is_answered_as_by_the_server_itself() {
-    every_kind(|kind| async move { compare_all(kind, &corpus::all(), 11).await }).await;
+    every_kind(|kind| async move { compare_all(kind, &[corpus::all(), recorded::all()].concat(), 11).await }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +223,9 @@ async fn the_differ_finds_nothing_where_bytes_are_only_passed_on() {
         let (direct, behind) = (Server::start(kind, talkative(kind)).await, Server::start(kind, talkative(kind)).await);
         let relay = Forger::start(behind.address(), Forgery::None).await;
         let mut differences = Vec::new();
-        for script in [corpus::all(), malformed::all(), (0..10).map(generated::script).collect()].concat() {
+        for script in
+            [corpus::all(), recorded::all(), malformed::all(), (0..10).map(generated::script).collect()].concat()
+        {
             let reference = play(&script, &direct.address(), &direct, Cut::Whole).await;
             let reference = reference.unwrap_or_else(|hung| panic!("{hung}"));
             let cut = Cut::Random(15);
