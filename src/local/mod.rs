@@ -14,9 +14,11 @@ mod environment;
 mod glob;
 mod hello;
 mod info;
+mod merge;
 mod refusal;
 
 pub use connection::Connection;
+pub use merge::{Merge, Question};
 pub use environment::{Environment, PrimaryInfo, PrimaryState, Snapshot};
 
 use bytes::Bytes;

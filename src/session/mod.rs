@@ -12,12 +12,16 @@
 //! Memory is bounded by not reading: a client that has too much in flight, or that does not read its replies, is not
 //! read from until that has changed.
 
+mod buffers;
 mod closing;
 mod door;
 mod lanes;
 mod lock_reply;
+mod mode;
+mod owed;
 mod reply_queue;
 mod service;
+mod through;
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
@@ -39,10 +43,11 @@ use self::closing::Unconfirmed;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
+use self::through::Through;
 use crate::command::LockCommand;
 use crate::coordinator::Caller;
 use crate::counters::ErrorKind as ErrorCounter;
-use crate::limits::{READ_AHEAD_BYTES, REQUESTS_PER_TURN};
+use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES, REQUESTS_PER_TURN};
 use crate::local::{self, Connection};
 use crate::lock::Moment;
 use crate::net::{Peer, Socket};
@@ -98,6 +103,10 @@ struct Session {
     unconfirmed: Unconfirmed,
     /// How long the connection may be of no use before it is closed.
     idle_limit: Option<Duration>,
+    /// The way to the upstream, where there is one.
+    through: Option<Box<Through>>,
+    /// Commands sent to it that were not counted yet.
+    relayed: u64,
     /// When it was last of any; kept up to date only where there is a limit.
     active_at: Instant,
 }
@@ -113,6 +122,8 @@ impl Session {
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
             idle_limit: service.limits.idle_timeout,
+            through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
+            relayed: 0,
             service,
             socket,
             stage: Stage::Open,
@@ -145,11 +156,12 @@ impl Session {
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
             }
+            self.relay();
             self.write();
             if self.is_over() {
                 break;
             }
-            if !self.starved && self.may_take() {
+            if self.may_go_on() {
                 // Its turn is over, but not its requests.
                 tokio::task::yield_now().await;
                 continue;
@@ -159,6 +171,7 @@ impl Session {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
                 () = ready(&self.socket, interest) => {}
+                () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
                     // A holder gets the chance to release; one that is silent is not waited for to the end.
                     draining = true;
@@ -178,7 +191,13 @@ impl Session {
         if !self.wants_bytes() {
             return;
         }
-        self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes));
+        match &mut self.through {
+            None => self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes)),
+            Some(through) => {
+                through.try_again();
+                buffers::make_room(&mut self.input, OUTPUT_CHUNK_BYTES.min(self.service.limits.buffer_bytes));
+            }
+        }
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
@@ -195,8 +214,28 @@ impl Session {
         }
     }
 
-    /// Runs the requests that have come whole, up to one turn's share.
+    /// Looks at what has come, and at what it waits for.
     fn take_requests(&mut self) {
+        if let Some(mut through) = self.through.take() {
+            if !self.starved || through.is_stirred() {
+                self.forward(&mut through);
+            }
+            self.through = Some(through);
+        } else {
+            self.run_requests();
+        }
+    }
+
+    /// Lets both directions of the way to the upstream advance.
+    fn relay(&mut self) {
+        if let Some(mut through) = self.through.take() {
+            self.exchange(&mut through);
+            self.through = Some(through);
+        }
+    }
+
+    /// Runs the requests that have come whole, up to one turn's share.
+    fn run_requests(&mut self) {
         if self.starved {
             return;
         }
@@ -259,6 +298,9 @@ impl Session {
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
         self.touch();
+        if let Some(through) = &mut self.through {
+            through.stir();
+        }
         while let Some(next) = self.lanes.leave(&finished.resource) {
             // A lock that nobody can be told of is not asked for. What was asked to be released is released.
             if self.stage == Stage::Broken && matches!(next.command, LockCommand::Rlock(_)) {
@@ -296,6 +338,10 @@ impl Session {
             if count < length {
                 break;
             }
+        }
+        if let Some(mut through) = self.through.take() {
+            self.write_relayed(&mut through);
+            self.through = Some(through);
         }
         let unread = self.replies.unwritten_bytes();
         if unread > self.service.limits.output_buffer_bytes {
@@ -348,12 +394,31 @@ impl Session {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.stage == Stage::Open && self.starved && self.may_take()
+        let has_room = match &self.through {
+            None => self.starved && self.may_take(),
+            // What is behind a closed gate is read as far as the buffer goes; what is open is passed on.
+            Some(through) if self.starved => through.cleared() < self.service.limits.buffer_bytes,
+            Some(_) => self.input.len() < self.service.limits.buffer_bytes,
+        };
+        self.stage == Stage::Open && has_room
+    }
+
+    /// Whether there is more to do without waiting for anything.
+    fn may_go_on(&self) -> bool {
+        match &self.through {
+            None => !self.starved && self.may_take(),
+            Some(through) => {
+                through.is_stirred()
+                    && (!self.starved || through.is_gate_closed())
+                    && matches!(self.stage, Stage::Open | Stage::Ended)
+            }
+        }
     }
 
     /// What the socket is waited for; nothing when only lock commands can bring this session on.
     fn interest(&self) -> Option<Interest> {
-        let wants_room = self.stage != Stage::Broken && self.replies.is_ready();
+        let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
+        let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
         match (self.wants_bytes(), wants_room) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),
@@ -367,7 +432,10 @@ impl Session {
         self.in_flight == 0
             && match self.stage {
                 Stage::Open => false,
-                Stage::Ended => self.starved && self.replies.is_empty(),
+                Stage::Ended => {
+                    let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
+                    self.starved && self.replies.is_empty() && is_finished
+                }
                 Stage::Stopped | Stage::Broken => true,
             }
     }
@@ -381,7 +449,7 @@ impl Session {
     /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
     fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
         let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
-        if self.in_flight > 0 {
+        if self.in_flight > 0 || self.through.as_ref().is_some_and(|through| through.is_patient()) {
             self.touch();
         }
         let due = self.active_at + limit;

@@ -1,0 +1,470 @@
+//! What state a client's connection to the upstream is in, and what the upstream owes it.
+//!
+//! A client that sends `MULTI` is not in a transaction: it is when the upstream says `+OK`. So the mode is fed twice:
+//! with every command that goes to the upstream, and with every reply that comes back; only the second changes what the
+//! connection *is*. In between stands the line of what is owed, one place per reply, by which each reply finds its
+//! command. The one exception are replies that were switched off: what is not answered counts as done when it is sent.
+//!
+//! The count is exact as long as the upstream answers as Redis does. Where it may not (a transaction in which somebody
+//! subscribed, commands without replies) the mode is in *doubt*, and a fence has to tell when all has been answered: an
+//! `ECHO` of the proxy's own whose answer cannot be anybody else's.
+//!
+//! Pure: commands and replies come in, and what may be done next comes out.
+
+use super::owed::{Awaited, Owed};
+use crate::command::{Class, Effect};
+use crate::protocol::{Version, parse_integer};
+
+/// A whole reply of the upstream, as far as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Glimpse<'a> {
+    /// Its type byte, behind attributes.
+    pub(super) kind: u8,
+    /// All of it; nothing when it was too long to be kept.
+    pub(super) bytes: &'a [u8],
+}
+
+/// What becomes of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes to the client.
+    Deliver,
+    /// It is the answer to what the proxy asked.
+    Answer,
+}
+
+/// What a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Lock commands may run.
+    Normal,
+    /// In a transaction.
+    Transaction,
+    /// In a RESP2 subscription, which forbids nearly everything.
+    Subscribed,
+    /// Replies are switched off, or the next one is skipped.
+    Muted,
+    /// Not made of requests and replies any more.
+    Raw,
+    /// Said QUIT.
+    Closing,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Mode {
+    version: Version,
+    phase: Phase,
+    subscriptions: Subscriptions,
+    replies: Replies,
+    owed: Owed,
+    doubt: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Normal,
+    Transaction(Transaction),
+    Monitoring,
+    Raw,
+    Closing,
+}
+
+/// What is known of a transaction.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Transaction {
+    /// A lock command was refused in it: nothing of it may run.
+    poisoned: bool,
+    /// Its EXEC brings more than one reply, or switches replies off.
+    strange: bool,
+    /// The subscriptions that its EXEC makes, at most.
+    subscribes: u64,
+    /// The protocol that its EXEC changes to.
+    version: Option<Version>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Replies {
+    #[default]
+    On,
+    Off,
+    /// The next command is not answered.
+    Skip,
+}
+
+/// How many there are of each class, as the confirmations tell.
+#[derive(Debug, Default)]
+struct Subscriptions {
+    channels: u64,
+    patterns: u64,
+    shards: u64,
+}
+
+impl Mode {
+    /// A connection that speaks this version from its start.
+    pub(super) fn new(version: Version) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// The protocol that the upstream's replies, and so ours, are written in.
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Monitoring | Phase::Raw => Standing::Raw,
+            Phase::Closing => Standing::Closing,
+            _ if self.replies != Replies::On => Standing::Muted,
+            Phase::Transaction(_) => Standing::Transaction,
+            Phase::Normal if self.is_locked_up() => Standing::Subscribed,
+            Phase::Normal => Standing::Normal,
+        }
+    }
+
+    /// Whether a reply is owed for certain.
+    pub(super) fn owes(&self) -> bool {
+        self.owed.is_awaited()
+    }
+
+    /// Whether nothing further may be sent before something is answered.
+    pub(super) fn is_full(&self) -> bool {
+        self.owed.is_full()
+    }
+
+    /// Whether only a fence can tell that everything sent before has been run.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt || self.owed.has_silence()
+    }
+
+    /// Whether the upstream waits for something to happen elsewhere before it answers the next command.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.owed.front() == Some(Awaited::Blocking)
+    }
+
+    /// Whether somebody waits for messages on this connection.
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.subscriptions.any()
+    }
+
+    /// Whether a lock command was refused in the transaction that is open.
+    pub(super) fn is_poisoned(&self) -> bool {
+        matches!(self.phase, Phase::Transaction(Transaction { poisoned: true, .. }))
+    }
+
+    /// A lock command was refused: the transaction must not run.
+    pub(super) fn poison(&mut self) {
+        if let Phase::Transaction(transaction) = &mut self.phase {
+            transaction.poisoned = true;
+        }
+    }
+
+    /// The upstream's bytes, or the client's, are not to be understood any more.
+    pub(super) fn give_up(&mut self) {
+        self.phase = Phase::Raw;
+    }
+
+    /// A command of the client's has been sent.
+    pub(super) fn sent(&mut self, effect: Effect) {
+        match effect {
+            // Any → On: it is answered, whatever was before.
+            Effect::RepliesOn => {
+                self.replies = Replies::On;
+                self.owed.push(Awaited::Plain);
+            }
+            Effect::Reset => {
+                self.replies = Replies::On;
+                self.owed.push(Awaited::Reset);
+            }
+            // On, Skip → Off.
+            Effect::RepliesOff => {
+                self.replies = Replies::Off;
+                self.owed.push(Awaited::Silence { muted: 0 });
+            }
+            // Off stays off, Skip has been used up.
+            _ if self.replies != Replies::On => self.sent_unanswered(effect),
+            // On → Skip.
+            Effect::SkipNext => {
+                self.replies = Replies::Skip;
+                self.owed.push(Awaited::Silence { muted: 0 });
+            }
+            // Whatever its answer is, it is not to be understood.
+            Effect::Replicate => self.phase = Phase::Raw,
+            effect => self.owed.push(awaited(effect)),
+        }
+    }
+
+    /// A command to which no reply comes has been sent: it counts as done.
+    fn sent_unanswered(&mut self, effect: Effect) {
+        self.owed.mute();
+        match (effect, self.replies) {
+            (Effect::SkipNext, _) => return,
+            (Effect::Multi, _) => self.phase = Phase::Transaction(Transaction::default()),
+            (Effect::Exec | Effect::Discard, _) => self.phase = Phase::Normal,
+            (Effect::Monitor | Effect::Replicate, _) => self.phase = Phase::Raw,
+            (Effect::Quit, _) => self.phase = Phase::Closing,
+            (Effect::Subscribe(..) | Effect::Unsubscribe(..), _) => self.doubt = true,
+            _ => {}
+        }
+        if self.replies == Replies::Skip {
+            self.replies = Replies::On;
+        }
+    }
+
+    /// A command of the proxy's own has been sent: an `ECHO`, or another.
+    pub(super) fn asked(&mut self, fence: bool) {
+        self.owed.push(if fence { Awaited::Fence } else { Awaited::Question });
+    }
+
+    /// The request that was sent last will never be whole.
+    pub(super) fn retract(&mut self) {
+        self.owed.retract();
+    }
+
+    /// The proxy's own `DISCARD` has been answered.
+    pub(super) fn discarded(&mut self) {
+        self.phase = Phase::Normal;
+    }
+
+    /// An `ECHO` of the proxy's own has been sent in the place of a command whose reply is skipped.
+    pub(super) fn skipped(&mut self) {
+        self.sent_unanswered(Effect::None);
+    }
+
+    /// Whether the next command's reply is skipped.
+    pub(super) fn skips_next(&self) -> bool {
+        self.replies == Replies::Skip
+    }
+
+    /// Whether the next reply may be taken without a look at it.
+    pub(super) fn expects_anything(&self) -> bool {
+        self.owed.front() == Some(Awaited::Plain) && !self.is_locked_up()
+    }
+
+    /// Whether the next reply answers a question, and must be kept until it is whole.
+    pub(super) fn expects_answer(&self) -> bool {
+        self.owed.front() == Some(Awaited::Question)
+    }
+
+    /// A reply has come of which nothing need be known; [`expects_anything`](Self::expects_anything) said so.
+    pub(super) fn answered_plainly(&mut self) {
+        self.owed.pop();
+    }
+
+    /// The fence has been answered by its own words.
+    pub(super) fn passed_fence(&mut self) {
+        self.owed.pass_fence();
+        self.doubt = false;
+    }
+
+    /// A whole reply has come.
+    pub(super) fn answered(&mut self, reply: Glimpse<'_>) -> Fate {
+        let confirmation = Confirmation::read(reply.bytes);
+        if let Some(confirmation) = confirmation.filter(|_| reply.kind == b'>' || self.is_confirmable()) {
+            self.confirmed(confirmation);
+            return Fate::Deliver;
+        }
+        if reply.kind == b'>' || (self.is_locked_up() && is_message(reply.bytes)) {
+            return Fate::Deliver;
+        }
+        while let Some(Awaited::Silence { muted }) = self.owed.front() {
+            if reply.refuses_silence() {
+                // Silence → as many plain replies: the upstream does not know this command, or does not allow it.
+                self.owed.replace_front(Awaited::Plain, muted);
+                self.replies = Replies::On;
+                self.doubt = true;
+                return Fate::Deliver;
+            }
+            self.owed.pop();
+        }
+        match self.owed.front() {
+            // Nobody asked for it.
+            None => Fate::Deliver,
+            Some(Awaited::Question) => {
+                self.owed.pop();
+                Fate::Answer
+            }
+            Some(Awaited::Fence) if reply.is_error() => {
+                self.owed.pop();
+                Fate::Answer
+            }
+            // A reply that was not counted; the fence's own answer is still to come.
+            Some(Awaited::Fence) => Fate::Deliver,
+            Some(awaited) => {
+                self.owed.pop();
+                self.change(awaited, reply);
+                Fate::Deliver
+            }
+        }
+    }
+
+    /// What a reply to this makes of the connection.
+    fn change(&mut self, awaited: Awaited, reply: Glimpse<'_>) {
+        match (awaited, self.phase) {
+            // Normal → Transaction, by `+OK`.
+            (Awaited::Multi, Phase::Normal) if !reply.is_error() => {
+                self.phase = Phase::Transaction(Transaction::default());
+            }
+            // Transaction → Normal, whatever became of it, except by an EXEC with the wrong number of words.
+            (Awaited::Exec, Phase::Transaction(transaction)) if !reply.is_arity_error() => {
+                self.phase = Phase::Normal;
+                if !reply.is_error() {
+                    self.version = transaction.version.unwrap_or(self.version);
+                    self.subscriptions.channels += transaction.subscribes;
+                    self.doubt |= transaction.strange;
+                }
+            }
+            (Awaited::Discard, Phase::Transaction(_)) if !reply.is_arity_error() => self.phase = Phase::Normal,
+            // In a transaction everything else is queued, to take effect with EXEC.
+            (awaited, Phase::Transaction(mut transaction)) if reply.bytes == b"+QUEUED\r\n" => {
+                match awaited {
+                    Awaited::Hello(version) => transaction.version = version.or(transaction.version),
+                    Awaited::Confirmations { subscribe, left, .. } => {
+                        transaction.strange = true;
+                        transaction.subscribes += if subscribe { left.unwrap_or(0) } else { 0 };
+                    }
+                    _ => {}
+                }
+                self.phase = Phase::Transaction(transaction);
+            }
+            (Awaited::Hello(version), _) if !reply.is_error() => self.version = version.unwrap_or(self.version),
+            // Any → as it began.
+            (Awaited::Reset, _) if !reply.is_error() => {
+                self.phase = Phase::Normal;
+                self.version = Version::default();
+                self.subscriptions = Subscriptions::default();
+            }
+            // Normal → Monitoring, by `+OK`.
+            (Awaited::Monitor, _) if !reply.is_error() => self.phase = Phase::Monitoring,
+            // Any → Closing, by any answer.
+            (Awaited::Quit, _) => self.phase = Phase::Closing,
+            _ => {}
+        }
+    }
+
+    /// A subscription was made or ended, asked for or not.
+    fn confirmed(&mut self, confirmation: Confirmation) {
+        let before = self.subscriptions.of(confirmation.class);
+        self.subscriptions.note(confirmation);
+        let Some(Awaited::Confirmations { class, subscribe, left }) = self.owed.front() else { return };
+        if (class, subscribe) != (confirmation.class, confirmation.subscribe) {
+            return;
+        }
+        // Who unsubscribes from everything is told once for each, and once when there is nothing.
+        let left = left.unwrap_or(before).max(1) - 1;
+        self.owed.replace_front(Awaited::Confirmations { class, subscribe, left: Some(left) }, u64::from(left > 0));
+    }
+
+    /// Whether an array that looks like a confirmation is one: in RESP2 they are told from other replies by what was
+    /// asked, and by being subscribed, which leaves room for little else.
+    fn is_confirmable(&self) -> bool {
+        self.version == Version::Resp2
+            && (self.subscriptions.any() || matches!(self.owed.front(), Some(Awaited::Confirmations { .. })))
+    }
+
+    /// Whether the connection is in a RESP2 subscription: messages come unasked, as replies do.
+    fn is_locked_up(&self) -> bool {
+        self.version == Version::Resp2 && self.subscriptions.any()
+    }
+}
+
+fn awaited(effect: Effect) -> Awaited {
+    let confirmations = |class, subscribe, left| Awaited::Confirmations { class, subscribe, left };
+    match effect {
+        Effect::Blocks => Awaited::Blocking,
+        Effect::Multi => Awaited::Multi,
+        Effect::Exec => Awaited::Exec,
+        Effect::Discard => Awaited::Discard,
+        Effect::Reset => Awaited::Reset,
+        Effect::Quit => Awaited::Quit,
+        Effect::Monitor => Awaited::Monitor,
+        Effect::Hello(version) => Awaited::Hello(version),
+        Effect::Subscribe(class, names) => confirmations(class, true, Some(names)),
+        Effect::Unsubscribe(class, 0) => confirmations(class, false, None),
+        Effect::Unsubscribe(class, names) => confirmations(class, false, Some(names)),
+        _ => Awaited::Plain,
+    }
+}
+
+impl Glimpse<'_> {
+    fn is_error(&self) -> bool {
+        matches!(self.kind, b'-' | b'!')
+    }
+
+    fn is_arity_error(&self) -> bool {
+        self.is_error() && contains(self.bytes, b"wrong number of arguments")
+    }
+
+    /// Whether it says that replies cannot be switched off.
+    fn refuses_silence(&self) -> bool {
+        let is_queued = self.bytes == b"+QUEUED\r\n";
+        let refusals: [&[u8]; 5] = [b"CLIENT", b"client", b"REPLY", b"-NOAUTH", b"-NOPERM"];
+        is_queued || (self.is_error() && refusals.iter().any(|words| contains(self.bytes, words)))
+    }
+}
+
+fn contains(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
+}
+
+/// A message to who is subscribed, in RESP2.
+fn is_message(bytes: &[u8]) -> bool {
+    let starts: [&[u8]; 3] = [b"*3\r\n$7\r\nmessage\r\n", b"*3\r\n$8\r\nsmessage\r\n", b"*4\r\n$8\r\npmessage\r\n"];
+    starts.iter().any(|start| bytes.starts_with(start))
+}
+
+/// `*3` or `>3`: the command's name, what was subscribed to, how many subscriptions there are now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Confirmation {
+    class: Class,
+    subscribe: bool,
+    /// Of channels and patterns together, or of shards.
+    total: u64,
+}
+
+impl Confirmation {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"*3\r\n$").or_else(|| bytes.strip_prefix(b">3\r\n$"))?;
+        let starts: [(&[u8], Class, bool); 6] = [
+            (b"9\r\nsubscribe\r\n", Class::Channel, true),
+            (b"11\r\nunsubscribe\r\n", Class::Channel, false),
+            (b"10\r\npsubscribe\r\n", Class::Pattern, true),
+            (b"12\r\npunsubscribe\r\n", Class::Pattern, false),
+            (b"10\r\nssubscribe\r\n", Class::Shard, true),
+            (b"12\r\nsunsubscribe\r\n", Class::Shard, false),
+        ];
+        let (_, class, subscribe) = starts.into_iter().find(|(start, ..)| rest.starts_with(start))?;
+        let number = rest.strip_suffix(b"\r\n")?.rsplit(|byte| *byte == b':').next()?;
+        Some(Self { class, subscribe, total: u64::try_from(parse_integer(number)?).ok()? })
+    }
+}
+
+impl Subscriptions {
+    fn any(&self) -> bool {
+        self.channels > 0 || self.patterns > 0 || self.shards > 0
+    }
+
+    fn of(&self, class: Class) -> u64 {
+        match class {
+            Class::Channel => self.channels,
+            Class::Pattern => self.patterns,
+            Class::Shard => self.shards,
+        }
+    }
+
+    fn note(&mut self, Confirmation { class, total, .. }: Confirmation) {
+        match class {
+            Class::Channel => self.channels = total.saturating_sub(self.patterns),
+            Class::Pattern => self.patterns = total.saturating_sub(self.channels),
+            Class::Shard => self.shards = total,
+        }
+        if total == 0 && class != Class::Shard {
+            (self.channels, self.patterns) = (0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "mode_tests.rs"]
+mod tests;
