@@ -128,9 +128,18 @@ mod tests {
 
     #[test]
     fn all_others_are_answered_by_one_reply() {
-        for line in ["GET a", "SET a b", "CLIENT REPLY", "CLIENT REPLY OFF x", "CLIENT REPLY MAYBE", "CLIENT ID", "PING",
-            "EVAL x 0", "MULTIPLY", "SUBSCRIBED a"]
-        {
+        for line in [
+            "GET a",
+            "SET a b",
+            "CLIENT REPLY",
+            "CLIENT REPLY OFF x",
+            "CLIENT REPLY MAYBE",
+            "CLIENT ID",
+            "PING",
+            "EVAL x 0",
+            "MULTIPLY",
+            "SUBSCRIBED a",
+        ] {
             assert_eq!(effect(line), Effect::None, "{line}");
         }
     }

@@ -50,10 +50,7 @@ pub(super) fn list(arguments: &[Bytes]) -> Result<Reply, Refusal> {
 }
 
 /// The same, of these commands.
-pub(super) fn list_of(
-    arguments: &[Bytes],
-    entries: impl Iterator<Item = &'static Entry>,
-) -> Result<Reply, Refusal> {
+pub(super) fn list_of(arguments: &[Bytes], entries: impl Iterator<Item = &'static Entry>) -> Result<Reply, Refusal> {
     let names = |wanted: &dyn Fn(&Entry) -> bool| {
         Ok(Reply::Array(entries.filter(|entry| wanted(entry)).map(|entry| bulk(entry.name)).collect()))
     };

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::{Environment, PROXY_VERSION, PrimaryState, REDIS_VERSION};
 use crate::counters::Counter;
-use crate::relay::State;
 use crate::protocol::Reply;
+use crate::relay::State;
 
 /// `INFO [section …]`: the named sections, in their own order; all of them when none is named. Unknown names say
 /// nothing.

@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::command;
-use crate::command::table::{self, Action, Entry, LocalCommand};
 use crate::command::CommandError;
+use crate::command::table::{self, Action, Entry, LocalCommand};
 use crate::protocol::{Reply, ReplyScanner, Version, encode_request, parse_integer};
 use crate::router::LocalRequest;
 
@@ -57,10 +57,12 @@ impl Question {
         use LocalCommand as C;
         let names = &request.arguments;
         let ask = |subcommand: Option<&'static str>, names: &mut dyn Iterator<Item = &Bytes>, part| {
-            let words = [Some("COMMAND"), subcommand].into_iter().flatten().map(|word| Bytes::from_static(word.as_bytes()));
+            let words =
+                [Some("COMMAND"), subcommand].into_iter().flatten().map(|word| Bytes::from_static(word.as_bytes()));
             Self::Ask(Merge { words: words.chain(names.cloned()).collect(), part })
         };
-        let details = |entries: &mut dyn Iterator<Item = &'static Entry>| Part::Elements(entries.map(command::details).collect());
+        let details =
+            |entries: &mut dyn Iterator<Item = &'static Entry>| Part::Elements(entries.map(command::details).collect());
         let documented =
             |entries: &mut dyn Iterator<Item = &'static Entry>| Part::Pairs(entries.map(command::documented).collect());
         Ok(match request.command {

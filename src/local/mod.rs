@@ -18,8 +18,8 @@ mod merge;
 mod refusal;
 
 pub use connection::Connection;
-pub use merge::{Merge, Question};
 pub use environment::{Environment, PrimaryInfo, PrimaryState, Snapshot};
+pub use merge::{Merge, Question};
 
 use bytes::Bytes;
 

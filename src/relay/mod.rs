@@ -57,7 +57,8 @@ impl Upstreams {
             return Err(error);
         }
         let dialled = timeout(self.connect_timeout, dial::dial(&self.endpoint, &self.tcp, &wishes, self.reply_nesting));
-        let opened = dialled.await.unwrap_or_else(|_| Err(OpenError::silent(&self.endpoint.address, self.connect_timeout)));
+        let opened =
+            dialled.await.unwrap_or_else(|_| Err(OpenError::silent(&self.endpoint.address, self.connect_timeout)));
         match &opened {
             Ok(_) => {
                 self.counters.relay_connections.increment();
@@ -104,7 +105,8 @@ impl Upstreams {
         let mut drained = std::pin::pin!(drain.begun());
         loop {
             let look = async {
-                let looked = timeout(self.connect_timeout, dial::look(&self.endpoint, &self.tcp, self.reply_nesting)).await;
+                let looked =
+                    timeout(self.connect_timeout, dial::look(&self.endpoint, &self.tcp, self.reply_nesting)).await;
                 match looked.unwrap_or_else(|_| Err(OpenError::silent(&self.endpoint.address, self.connect_timeout))) {
                     Ok(demand) => {
                         if self.knowledge.reached() {

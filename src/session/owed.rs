@@ -24,9 +24,15 @@ pub(super) enum Awaited {
     Monitor,
     Hello(Option<Version>),
     /// One confirmation for each of `left` names; `None`: of as many as there are, which is known when the first comes.
-    Confirmations { class: Class, subscribe: bool, left: Option<u64> },
+    Confirmations {
+        class: Class,
+        subscribe: bool,
+        left: Option<u64>,
+    },
     /// `CLIENT REPLY OFF` or `SKIP`: no reply, nor to the `muted` commands behind it; or one, when it is refused.
-    Silence { muted: u64 },
+    Silence {
+        muted: u64,
+    },
     /// An `ECHO` of the proxy's own.
     Fence,
     /// Another command of the proxy's own.

@@ -16,8 +16,8 @@ impl Session {
         } else {
             self.say_away(through);
             through.gate = Gate::Skipping;
-            let was_promised = self.connection.version() != Version::default()
-                || !self.connection.client().details().name.is_empty();
+            let was_promised =
+                self.connection.version() != Version::default() || !self.connection.client().details().name.is_empty();
             if is_rejected && was_promised {
                 // It is there, and does not let this connection be what the client believes that it is.
                 self.stage = Stage::Stopped;

@@ -38,6 +38,10 @@ impl Session {
         if unseen.is_empty() {
             return Step::Starved;
         }
+        if !through.question.is_empty() {
+            // It goes behind what is cleared, and in front of what is not.
+            return Step::Wait;
+        }
         if through.mode.standing() == Standing::Raw {
             through.cleared = self.input.len();
             return Step::Starved;

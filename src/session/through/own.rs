@@ -185,7 +185,9 @@ impl Session {
                 let is_refused = matches!(answer.reply, Reply::Error(_));
                 match words {
                     // The upstream has to hear of the protocol as well, and its own answer is the better one.
-                    Some(words) if !is_refused && matches!(through.link, Link::Open(_)) => self.pass_hello(through, &words),
+                    Some(words) if !is_refused && matches!(through.link, Link::Open(_)) => {
+                        self.pass_hello(through, &words)
+                    }
                     _ => {
                         self.reply(&answer.reply);
                         if answer.close {

@@ -31,7 +31,8 @@ impl Session {
     fn send(&mut self, through: &mut Through) -> std::io::Result<()> {
         let Link::Open(socket) = &through.link else { return Ok(()) };
         while through.cleared > 0 || !through.question.is_empty() {
-            let bytes = if through.cleared > 0 { self.input.get(..through.cleared) } else { Some(&through.question[..]) };
+            let bytes =
+                if through.cleared > 0 { self.input.get(..through.cleared) } else { Some(&through.question[..]) };
             match socket.try_write(bytes.unwrap_or_default()) {
                 Ok(count) => {
                     self.service.counters.relay_bytes_out.add(count as u64);
@@ -41,6 +42,7 @@ impl Session {
                         through.stirred |= through.cleared == 0;
                     } else {
                         through.question.advance(count);
+                        through.stirred |= through.question.is_empty();
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
