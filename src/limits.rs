@@ -172,7 +172,7 @@ const _: () = {
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
     assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);
     // By default the upstream decides how long a relayed argument may be: what the protocol allows passes.
-    assert!(RELAYED_BULK_BYTES_DEFAULT as i64 == PROTOCOL_BULK_BYTES);
+    assert!(RELAYED_BULK_BYTES_DEFAULT == PROTOCOL_BULK_BYTES.unsigned_abs());
     assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
     assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
 };

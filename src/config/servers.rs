@@ -92,7 +92,10 @@ impl Values {
                 [address] => self.show(key, address.trim_start_matches("- ")),
                 // As an entry of a list it has a dash in front; here it is a mapping of its own.
                 lines => {
-                    self.show_list(key, lines.iter().map(|line| line.get(2..).unwrap_or_default().to_owned()).collect())
+                    self.show_list(
+                        key,
+                        lines.iter().map(|line| line.get(2..).unwrap_or_default().to_owned()).collect(),
+                    );
                 }
             },
         }

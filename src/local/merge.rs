@@ -11,6 +11,9 @@ use crate::command::table::{self, Action, Entry, LocalCommand};
 use crate::protocol::{Reply, ReplyScanner, Version, encode_request, parse_integer};
 use crate::router::LocalRequest;
 
+/// Levels of aggregates in an entry about one command: far more than there are.
+const ENTRY_NESTING: usize = 64;
+
 /// What is done with a question about commands.
 #[derive(Debug)]
 pub enum Question {
@@ -152,7 +155,9 @@ fn merged(part: Part, answer: &[u8], version: Version) -> Option<BytesMut> {
         (Part::Elements(elements), b'*' | b'~') => {
             out.extend_from_slice(line(count.checked_add(i64::try_from(elements.len()).ok()?)?).as_bytes());
             out.extend_from_slice(body);
-            elements.iter().for_each(|element| element.encode(version, &mut out));
+            for element in elements {
+                element.encode(version, &mut out);
+            }
         }
         (Part::Pairs(pairs), b'*' | b'%') => {
             let each = if *kind == b'%' { 1 } else { 2 };
@@ -171,7 +176,7 @@ fn merged(part: Part, answer: &[u8], version: Version) -> Option<BytesMut> {
                     reply.encode(version, &mut out);
                     continue;
                 }
-                let scan = ReplyScanner::new(crate::limits::REPLY_NESTING_DEFAULT as usize).scan(rest).ok()?;
+                let scan = ReplyScanner::new(ENTRY_NESTING).scan(rest).ok()?;
                 scan.ended?;
                 let (element, behind) = rest.split_at_checked(scan.consumed)?;
                 out.extend_from_slice(element);

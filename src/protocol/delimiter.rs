@@ -245,44 +245,44 @@ fn length(header: &[u8]) -> Option<u64> {
     u64::try_from(length).ok()
 }
 
-/// The header line at the front of `bytes` and what is behind it. `None` when it is not whole; an error when it is
-/// longer than any number.
-fn header_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, ()> {
+/// The header line at the front of `bytes` and what is behind it; else what that says of the request.
+fn header_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Beginning> {
     let looked_at = bytes.get(..=LONGEST_LENGTH + 1).unwrap_or(bytes);
     match looked_at.iter().position(|byte| *byte == b'\r') {
-        Some(end) => Ok(bytes.get(..end).zip(bytes.get(end + 2..))),
-        None if looked_at.len() > LONGEST_LENGTH + 1 => Err(()),
-        None => Ok(None),
+        Some(end) => bytes.get(..end).zip(bytes.get(end + 2..)).ok_or(Beginning::Starved),
+        // Longer than any number.
+        None if looked_at.len() > LONGEST_LENGTH + 1 => Err(Beginning::Malformed),
+        None => Err(Beginning::Starved),
     }
 }
 
 /// A request in the form of an array.
 fn array(bytes: &[u8], wanted: impl Fn(&Head) -> bool) -> Beginning {
-    let Ok(header) = header_line(bytes) else { return Beginning::Malformed };
-    let Some((header, mut rest)) = header else { return Beginning::Starved };
+    array_or_else(bytes, wanted).unwrap_or_else(|other| other)
+}
+
+fn array_or_else(bytes: &[u8], wanted: impl Fn(&Head) -> bool) -> Result<Beginning, Beginning> {
+    let (header, mut rest) = header_line(bytes)?;
     let mut head = match count(header) {
-        None => return Beginning::Malformed,
-        Some(0) => return Beginning::Blank(bytes.len() - rest.len()),
+        None => return Err(Beginning::Malformed),
+        Some(0) => return Ok(Beginning::Blank(bytes.len() - rest.len())),
         Some(words) => Head { words, ..Head::default() },
     };
     for index in 0..WORDS {
         if index > 0 && (index as u64 >= head.words || !wanted(&head)) {
             break;
         }
-        let Ok(header) = header_line(rest) else { return Beginning::Malformed };
-        let Some((header, behind)) = header else { return Beginning::Starved };
-        let Some(length) = length(header) else { return Beginning::Malformed };
+        let (header, behind) = header_line(rest)?;
+        let length = length(header).ok_or(Beginning::Malformed)?;
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= WORD_BYTES) else {
             // Too long to be told, and to be followed by a word that matters.
             break;
         };
-        let Some((word, behind)) = behind.get(..length).zip(behind.get(length + 2..)) else {
-            return Beginning::Starved;
-        };
+        let (word, behind) = behind.get(..length).zip(behind.get(length + 2..)).ok_or(Beginning::Starved)?;
         head.tell(index, word);
         rest = behind;
     }
-    Beginning::Request(head)
+    Ok(Beginning::Request(head))
 }
 
 /// A request in the form of a line.

@@ -151,8 +151,8 @@ async fn say(socket: &mut Socket, script: &[Vec<Vec<u8>>], reply_nesting: usize)
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         encode_request(&words, &mut output);
     }
-    let (mut scanner, mut replies, mut scanned) = (ReplyScanner::new(reply_nesting), 0, 0);
-    while replies < script.len() {
+    let (mut scanner, mut answers, mut seen) = (ReplyScanner::new(reply_nesting), 0, 0);
+    while answers < script.len() {
         match socket.try_write(&output) {
             Ok(count) => output.advance(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -167,15 +167,15 @@ async fn say(socket: &mut Socket, script: &[Vec<Vec<u8>>], reply_nesting: usize)
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        while let Some(rest) = input.get(scanned..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = input.get(seen..).filter(|rest| !rest.is_empty()) {
             let scan = scanner.scan(rest).map_err(io::Error::other)?;
-            scanned += scan.consumed;
+            seen += scan.consumed;
             let Some(kind) = scan.ended else { break };
-            let reply = input.split_to(std::mem::take(&mut scanned));
+            let reply = input.split_to(std::mem::take(&mut seen));
             if kind == b'-' {
                 return Ok(Some(own_words(reply.get(1..).unwrap_or_default())));
             }
-            replies += usize::from(kind != b'>');
+            answers += usize::from(kind != b'>');
         }
     }
     Ok(None)

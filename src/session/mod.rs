@@ -193,10 +193,7 @@ impl Session {
         }
         match &mut self.through {
             None => self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes)),
-            Some(through) => {
-                through.try_again();
-                buffers::make_room(&mut self.input, OUTPUT_CHUNK_BYTES.min(self.service.limits.buffer_bytes));
-            }
+            Some(_) => buffers::make_room(&mut self.input, OUTPUT_CHUNK_BYTES.min(self.service.limits.buffer_bytes)),
         }
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
@@ -206,6 +203,9 @@ impl Session {
             Ok(_) => {
                 self.starved = false;
                 self.touch();
+                if let Some(through) = &mut self.through {
+                    through.try_again();
+                }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {

@@ -279,8 +279,6 @@ impl Mode {
             self.owed.pop();
         }
         match self.owed.front() {
-            // Nobody asked for it.
-            None => Fate::Deliver,
             Some(Awaited::Question) => {
                 self.owed.pop();
                 Fate::Answer
@@ -289,8 +287,8 @@ impl Mode {
                 self.owed.pop();
                 Fate::Answer
             }
-            // A reply that was not counted; the fence's own answer is still to come.
-            Some(Awaited::Fence) => Fate::Deliver,
+            // Nobody asked for it, or it was not counted, and the fence's own answer is still to come.
+            None | Some(Awaited::Fence) => Fate::Deliver,
             Some(awaited) => {
                 self.owed.pop();
                 self.change(awaited, reply);

@@ -17,7 +17,9 @@ fn reply(mode: &mut Mode, bytes: &[u8]) -> Fate {
 }
 
 fn send(mode: &mut Mode, effects: &[Effect]) {
-    effects.iter().for_each(|effect| mode.sent(*effect));
+    for effect in effects {
+        mode.sent(*effect);
+    }
 }
 
 #[test]
@@ -206,7 +208,9 @@ impl Server {
             (Effect::Exec | Effect::Discard, transaction @ Some(_)) => {
                 let queued = transaction.take().unwrap_or_default();
                 if effect == Effect::Exec {
-                    queued.iter().for_each(|effect| self.hello(*effect));
+                    for effect in queued {
+                        self.hello(effect);
+                    }
                 }
             }
             (Effect::Multi | Effect::Discard | Effect::Exec, _) => {}

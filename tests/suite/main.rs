@@ -5,3 +5,4 @@ mod config;
 mod dev;
 mod relay;
 mod simulation;
+mod upstream;

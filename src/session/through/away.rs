@@ -42,10 +42,8 @@ impl Session {
     /// A command of ours, for which the upstream should have been asked. Who has a password to tell could not have told
     /// it: so it runs only where the upstream is known to demand none.
     pub(super) fn decide_away(&mut self, through: &mut Through, pending: Pending) {
-        let demand = match self.service.asks_for_password() {
-            true => Demand::Nothing,
-            false => through.upstreams.demand(),
-        };
+        let is_known = self.service.asks_for_password();
+        let demand = if is_known { Demand::Nothing } else { through.upstreams.demand() };
         match pending {
             Pending::Merge(merge) => match merge.alone().filter(|_| demand != Demand::Password) {
                 Some(reply) => self.reply(&reply),

@@ -119,13 +119,13 @@ impl Session {
         self.relayed += 1;
         match effect {
             Effect::Authenticate | Effect::Hello(_) => {
-                through.admitted = false;
-                through.authenticated |= effect == Effect::Authenticate || head.words > 2;
+                through.admission.passed = false;
+                through.admission.authenticated |= effect == Effect::Authenticate || head.words > 2;
             }
             Effect::Reset => {
-                through.admitted = false;
-                through.authenticated = false;
-                through.credentials_due = true;
+                through.admission.passed = false;
+                through.admission.authenticated = false;
+                through.admission.credentials_due = true;
                 self.connection.reset();
             }
             _ => {}
@@ -143,7 +143,11 @@ impl Session {
             }
             Advance::Ended(length) => {
                 through.cleared += length;
-                if std::mem::take(&mut through.credentials_due) { self.show_credentials(through) } else { Step::Onward }
+                if std::mem::take(&mut through.admission.credentials_due) {
+                    through.show_credentials()
+                } else {
+                    Step::Onward
+                }
             }
             Advance::Malformed => self.go_raw(through),
             Advance::TooLong => {
@@ -248,18 +252,20 @@ impl Session {
         self.refuse_input(ProtocolError::BulkLength);
         Step::Wait
     }
+}
 
+impl Through {
     /// `RESET` has taken the configured credentials away.
-    fn show_credentials(&mut self, through: &mut Through) -> Step {
-        let script = through.upstreams.introduction();
+    fn show_credentials(&mut self) -> Step {
+        let script = self.upstreams.introduction();
         if script.is_empty() {
             return Step::Onward;
         }
-        through.gate = Gate::Asking(super::Question::Credentials(script.len()));
+        self.gate = Gate::Asking(super::Question::Credentials(script.len()));
         for words in script {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            encode_request(&words, &mut through.question);
-            through.mode.asked(false);
+            encode_request(&words, &mut self.question);
+            self.mode.asked(false);
         }
         Step::Wait
     }

@@ -107,6 +107,17 @@ enum Gate {
     Refusing,
 }
 
+/// What is known of the connection's right to be answered.
+#[derive(Debug, Default)]
+struct Admission {
+    /// Whether a fence has passed since the connection began or last said who it is.
+    passed: bool,
+    /// Whether the client has shown a password.
+    authenticated: bool,
+    /// The configured credentials have to be shown again behind the request that is being passed on.
+    credentials_due: bool,
+}
+
 /// What became of the request at the front of what was not looked at before.
 enum Step {
     /// Go on with what follows it.
@@ -129,13 +140,8 @@ pub(super) struct Through {
     cleared: usize,
     /// A command of the proxy's own, to be sent behind these.
     question: BytesMut,
-    /// The credentials have to be shown again behind the request that is being passed on.
-    credentials_due: bool,
     mode: Mode,
-    /// Whether a fence has passed since the connection began or last said who it is.
-    admitted: bool,
-    /// Whether the client has shown a password.
-    authenticated: bool,
+    admission: Admission,
     scanner: ReplyScanner,
     /// What has come from the upstream and has not been written.
     arrived: BytesMut,
@@ -163,10 +169,8 @@ impl Through {
             delimiter: RequestDelimiter::new(limits.relayed_bulk_bytes),
             cleared: 0,
             question: BytesMut::new(),
-            credentials_due: false,
             mode: Mode::default(),
-            admitted: false,
-            authenticated: false,
+            admission: Admission::default(),
             scanner: ReplyScanner::new(limits.reply_nesting),
             arrived: BytesMut::new(),
             whole: 0,

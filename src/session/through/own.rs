@@ -45,7 +45,7 @@ impl Session {
             },
             Route::Close => return,
         };
-        let knows = through.admitted || self.service.asks_for_password();
+        let knows = through.admission.passed || self.service.asks_for_password();
         if matches!(pending, Pending::Merge(_)) || !knows || through.mode.is_in_doubt() {
             through.gate = Gate::Holding(pending);
         } else {
@@ -103,8 +103,8 @@ impl Session {
         let Gate::Asking(question) = std::mem::replace(&mut through.gate, Gate::Open) else { return };
         match question {
             Question::Fence { pending, .. } if passed => {
-                through.admitted = true;
-                if !through.authenticated {
+                through.admission.passed = true;
+                if !through.admission.authenticated {
                     through.upstreams.note_demand(Demand::Nothing);
                 }
                 self.act(through, pending);
@@ -186,7 +186,7 @@ impl Session {
                 match words {
                     // The upstream has to hear of the protocol as well, and its own answer is the better one.
                     Some(words) if !is_refused && matches!(through.link, Link::Open(_)) => {
-                        self.pass_hello(through, &words)
+                        self.pass_hello(through, &words);
                     }
                     _ => {
                         self.reply(&answer.reply);

@@ -70,6 +70,13 @@ impl ProxyOptions {
         self.set("auth.password", password)
     }
 
+    /// The password of its upstream, with which the harness authenticates when it asks the proxy.
+    #[must_use]
+    pub fn upstream_password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
     /// Wait not only until it answers, but until INFO redlock says `ready:1`.
     #[must_use]
     pub fn await_ready(mut self) -> Self {
