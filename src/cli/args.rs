@@ -39,7 +39,7 @@ pub enum Command {
     Check(SettingsArgs),
     /// Ask a running proxy for a sign of life
     Ping(PingArgs),
-    /// Run the proxy with local primaries of its own, to try it out
+    /// Run the proxy with local primaries and an upstream of its own, to try it out
     Dev(DevArgs),
     /// Become a program that ends when this one's parent does
     #[command(hide = true)]
