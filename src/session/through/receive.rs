@@ -43,6 +43,7 @@ impl Session {
                     } else {
                         through.question.advance(count);
                         through.stirred |= through.question.is_empty();
+                        through.stirred |= through.question.is_empty();
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
