@@ -20,7 +20,7 @@ impl Session {
     pub(super) fn take_own(&mut self, through: &mut Through, own: Own, request: Request) {
         match own {
             Own::Command => self.take_command(through, request),
-            Own::Misplaced(standing) => self.refuse_misplaced(through, standing, &request),
+            Own::Misplaced(standing) => self.refuse_misplaced(through, standing, request),
             Own::Exec => {
                 through.gate = Gate::Asking(Question::Discard);
                 encode_request(&[b"DISCARD"], &mut through.question);
@@ -153,25 +153,29 @@ impl Session {
     }
 
     /// A lock command where it makes no sense.
-    fn refuse_misplaced(&mut self, through: &mut Through, standing: Standing, request: &Request) {
-        let name = request.arguments.first().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
-        match standing {
+    fn refuse_misplaced(&mut self, through: &mut Through, standing: Standing, request: Request) {
+        if standing == Standing::Muted {
             // Not run, nothing written; but what was to be skipped has been.
-            Standing::Muted if through.mode.skips_next() && matches!(through.link, Link::Open(_)) => {
+            if through.mode.skips_next() && matches!(through.link, Link::Open(_)) {
                 fence(&mut through.question);
                 through.mode.skipped();
             }
-            Standing::Muted => {}
-            Standing::Transaction => {
-                through.mode.poison();
-                self.service.counters.errors_syntax.increment();
-                self.reply(&Reply::Error("ERR Command not allowed inside a transaction".into()));
-            }
-            _ => {
-                self.service.counters.errors_syntax.increment();
-                self.reply(&not_in_subscription(&name.unwrap_or_default()));
-            }
+            return;
         }
+        let name = request.arguments.first().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
+        let reply = match router::route(request, SessionMode::Open, &self.service.command_limits) {
+            // The number of arguments comes before where the command stands, as in Redis.
+            Route::Refuse(error @ CommandError::Arity(_)) => error.into(),
+            _ if standing == Standing::Transaction => {
+                Reply::Error("ERR Command not allowed inside a transaction".into())
+            }
+            _ => not_in_subscription(&name.unwrap_or_default()),
+        };
+        if standing == Standing::Transaction {
+            through.mode.poison();
+        }
+        self.service.counters.errors_syntax.increment();
+        self.reply(&reply);
     }
 
     /// A client that has to tell the proxy's password, or tells it.
