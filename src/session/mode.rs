@@ -173,7 +173,8 @@ impl Mode {
                 self.replies = Replies::On;
                 self.owed.push(Awaited::Plain);
             }
-            Effect::Reset => {
+            // Off → On; but what is skipped stays so.
+            Effect::Reset if self.replies != Replies::Skip => {
                 self.replies = Replies::On;
                 self.owed.push(Awaited::Reset);
             }
@@ -204,6 +205,7 @@ impl Mode {
             (Effect::Exec | Effect::Discard, _) => self.phase = Phase::Normal,
             (Effect::Monitor | Effect::Replicate, _) => self.phase = Phase::Raw,
             (Effect::Quit, _) => self.phase = Phase::Closing,
+            (Effect::Reset, _) => self.start_anew(),
             (Effect::Subscribe(..) | Effect::Unsubscribe(..), _) => self.doubt = true,
             _ => {}
         }
@@ -297,6 +299,13 @@ impl Mode {
         }
     }
 
+    /// Any → as it began, by RESET.
+    fn start_anew(&mut self) {
+        self.phase = Phase::Normal;
+        self.version = Version::default();
+        self.subscriptions = Subscriptions::default();
+    }
+
     /// What a reply to this makes of the connection.
     fn change(&mut self, awaited: Awaited, reply: Glimpse<'_>) {
         match (awaited, self.phase) {
@@ -328,11 +337,7 @@ impl Mode {
             }
             (Awaited::Hello(version), _) if !reply.is_error() => self.version = version.unwrap_or(self.version),
             // Any → as it began.
-            (Awaited::Reset, _) if !reply.is_error() => {
-                self.phase = Phase::Normal;
-                self.version = Version::default();
-                self.subscriptions = Subscriptions::default();
-            }
+            (Awaited::Reset, _) if !reply.is_error() => self.start_anew(),
             // Normal → Monitoring, by `+OK`.
             (Awaited::Monitor, _) if !reply.is_error() => self.phase = Phase::Monitoring,
             // Any → Closing, by any answer.
