@@ -128,6 +128,16 @@ impl Mode {
         self.owed.is_awaited()
     }
 
+    /// Whether that is so apart from the command that was sent last.
+    pub(super) fn owes_before_last(&self) -> bool {
+        self.owed.is_awaited_before_last()
+    }
+
+    /// Whether the count may be wrong: replies may have come for more than is known, or may never come.
+    pub(super) fn has_lost_count(&self) -> bool {
+        self.doubt
+    }
+
     /// Whether nothing further may be sent before something is answered.
     pub(super) fn is_full(&self) -> bool {
         self.owed.is_full()

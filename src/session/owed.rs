@@ -129,6 +129,12 @@ impl Owed {
         self.answerable > 0
     }
 
+    /// Whether a reply is awaited for certain to any command but the last.
+    pub(super) fn is_awaited_before_last(&self) -> bool {
+        let is_last_alone = self.line.back().is_some_and(|run| run.times == 1 && is_answerable(run.awaited));
+        self.answerable > usize::from(is_last_alone)
+    }
+
     /// Whether no further command may be sent before some have been answered.
     pub(super) fn is_full(&self) -> bool {
         self.line.len() >= OWED_RUNS

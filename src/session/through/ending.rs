@@ -43,7 +43,14 @@ impl Session {
             && through.cleared == 0
             && through.question.is_empty()
             && matches!(through.gate, Gate::Open | Gate::Reading(_) | Gate::Skipping);
-        let is_free = !through.mode.owes() || through.mode.is_blocked() || through.mode.standing() == Standing::Raw;
+        // A request of which the rest will never come is never answered.
+        let is_owed =
+            if through.delimiter.is_between_requests() { through.mode.owes() } else { through.mode.owes_before_last() };
+        // Whoever lost count would wait for ever; where that can happen, a server runs all it has read before its end.
+        let is_free = !is_owed
+            || through.mode.has_lost_count()
+            || through.mode.is_blocked()
+            || through.mode.standing() == Standing::Raw;
         if let Link::Open(socket) = &through.link
             && is_done
             && is_free
