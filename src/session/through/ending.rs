@@ -23,6 +23,10 @@ impl Session {
             tracing::debug!("the upstream has ended the connection");
             through.upstreams.note_loss();
         }
+        if !matches!(through.gate, Gate::Asking(_)) {
+            // What has come of a reply is the client's as well. Nothing follows it.
+            through.whole = through.arrived.len();
+        }
         self.take_over_replies(through);
         through.link = Link::Lost;
         through.gate = Gate::Open;
