@@ -88,7 +88,7 @@ const KEYS: &str = "SET k v; EXISTS k k none; TYPE k; TYPE none; RENAME k l; REN
     UNLINK none; SET k v; EXPIRE k 1000 GT; EXPIRE k 1000; TTL k; PERSIST k; TTL none; EXPIREAT k 1; EXISTS k; KEYS *;
     SET only here; KEYS *; RANDOMKEY; DBSIZE; SCAN 0; SCAN 0 COUNT 100 MATCH o* TYPE string; OBJECT ENCODING only; OBJECT NONSENSE only;
     OBJECT FREQ only; DUMP none; RESTORE only 0 garbage; SORT none; RPUSH l 3 1 2; SORT l DESC; SORT l BY nosort GET # GET w_*;
-    TOUCH l none; MOVE only 1; SELECT 1; GET only; SELECT 99; SELECT x; SWAPDB 0 1; GET l; INFO keyspace; INFO nosuchsection;
+    TOUCH l none; MOVE only 1; SELECT 1; GET only; SELECT 99; SELECT x; SWAPDB 0 1; GET l;
     FLUSHDB; DBSIZE; SELECT 0; WAIT 0 0; NONSENSE a 'b c'; NONSENSE; CONFIG GET maxmemory; CONFIG SET nonsense 1; DEBUG NONSENSE;
     LATENCY RESET; SLOWLOG RESET; SLOWLOG LEN; MEMORY USAGE none; ACL WHOAMI; ACL CAT nonsense; CLUSTER INFO; REPLICAOF NO ONE";
 
@@ -369,6 +369,7 @@ fn connection() -> Vec<Script> {
         Script::new("names").on(A, "CLIENT GETNAME; CLIENT SETNAME me; CLIENT GETNAME; CLIENT SETNAME 'a b'; CLIENT SETNAME ''; CLIENT GETNAME; CLIENT SETINFO LIB-NAME lib; CLIENT SETINFO nonsense x"),
         Script::new("what CLIENT knows").on(A, "CLIENT NO-EVICT ON; CLIENT NO-TOUCH ON; CLIENT UNBLOCK 0; CLIENT KILL 1.2.3.4:5; CLIENT KILL ID 0; CLIENT HELP; CLIENT; CLIENT PAUSE 0; CLIENT UNPAUSE; CLIENT MAINT_NOTIFICATIONS ON; CLIENT CAPA redirect"),
         Script::new("users").on(A, "ACL SETUSER u on >p ~u:* +@all -@dangerous").on(B, "AUTH u wrong; AUTH u p; ACL WHOAMI; SET u:k v; SET k v; KEYS *; RESET; ACL WHOAMI; AUTH x; AUTH u p; MULTI; SET k v; SET u:k w; EXEC").on(A, "ACL DELUSER u").closed(B).on(A, "GET u:k"),
+        Script::new("what INFO tells of all else").on(A, "SET k v; INFO keyspace; INFO nosuchsection; INFO redlocks; INFO redlock keyspace"),
         Script::new("databases").on(A, "SELECT 1; SET k one; SELECT 0; GET k; SELECT 1; GET k").on(B, "GET k; SELECT 1; GET k"),
         Script::new("inline commands").raw(A, *b"SET k v\r\nGET k\nPING\r\nSET 'a b' \"c\\x41\\n\"\r\nGET \"a b\"\r\n  PING  \r\n", 6),
         Script::new("inline commands among others").raw(A, *b"PING\r\n*1\r\n$4\r\nPING\r\n\r\n\n*0\r\n*-10\r\nECHO 'x'\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\n", 4),

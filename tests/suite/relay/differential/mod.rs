@@ -144,7 +144,8 @@ async fn a_server_with_a_password_asks_for_it_through_the_proxy() {
         Script::new("no password").masked().on(A, "GET k; PING; HELLO; HELLO 3; NONSENSE; GET; MULTI; RESET; SUBSCRIBE c; AUTH; QUIT").closed(A),
         Script::new("passwords, right and wrong").masked().on(A, "AUTH wrong; AUTH nobody secret; AUTH secret; SET k v; AUTH wrong; GET k; RESET; GET k; AUTH default secret; GET k"),
         Script::new("a password in HELLO").masked().on(A, "HELLO 3 AUTH default wrong; HELLO 3 AUTH default secret SETNAME me; GET none; CLIENT GETNAME; RESET; GET k"),
-        Script::new("too many arguments before it").raw(A, *b"*11\r\n", 1).closed(A),
+        // Whose a request is, its name tells: until that has come the proxy keeps what there is.
+        Script::new("too many arguments before it").behind_the_end().raw(A, *b"*11\r\n$3\r\nDEL\r\n", 1).closed(A),
         Script::new("too long an argument before it").raw(A, *b"*2\r\n$4\r\nECHO\r\n$16385\r\n", 1).closed(A),
         Script::new("many arguments behind it").on(A, "AUTH secret; DEL 1 2 3 4 5 6 7 8 9 10 11 12"),
     ];
