@@ -127,6 +127,15 @@ async fn with_a_password_of_its_own_the_proxy_asks_for_it_and_gives_the_upstream
         assert_eq!(client.call(&["GET", "none"]).await, Value::Null, "the upstream speaks RESP3 too");
         assert_eq!(client.call(&["GET", "k"]).await, Value::bulk("v"));
         may_lock(&mut client).await;
+
+        // In one piece: the upstream hears of the protocol before it is asked in it.
+        for _ in 0..20 {
+            let mut client = ByteClient::connect(proxy.address()).await;
+            let hello: &[&str] = &["HELLO", "3", "AUTH", "default", "front"];
+            client.send_raw(pipeline(&[hello, &["GET", "none"], &["HELLO", "2"], &["GET", "none"]])).await;
+            let replies = client.read_replies(4).await;
+            assert_eq!((&replies[1], &replies[3]), (&Value::Null, &Value::NullBulk), "{replies:?}");
+        }
     }
 }
 
