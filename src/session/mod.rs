@@ -15,11 +15,13 @@
 mod buffers;
 mod closing;
 mod door;
+mod glimpse;
 mod lanes;
 mod lock_reply;
 mod mode;
 mod owed;
 mod reply_queue;
+mod requests;
 mod service;
 mod through;
 
@@ -46,13 +48,10 @@ use self::reply_queue::ReplyQueue;
 use self::through::Through;
 use crate::command::LockCommand;
 use crate::coordinator::Caller;
-use crate::counters::ErrorKind as ErrorCounter;
-use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES, REQUESTS_PER_TURN};
-use crate::local::{self, Connection};
-use crate::lock::Moment;
+use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
+use crate::local::Connection;
 use crate::net::{Peer, Socket};
-use crate::protocol::{ProtocolError, Reply, Request, RequestDecoder, RequestLimits};
-use crate::router::{self, Route, SessionMode};
+use crate::protocol::RequestDecoder;
 
 #[cfg(doc)]
 use crate::coordinator::Grant;
@@ -166,6 +165,7 @@ impl Session {
                 tokio::task::yield_now().await;
                 continue;
             }
+            self.rest();
             let interest = self.interest();
             tokio::select! {
                 biased;
@@ -234,67 +234,6 @@ impl Session {
         }
     }
 
-    /// Runs the requests that have come whole, up to one turn's share.
-    fn run_requests(&mut self) {
-        if self.starved {
-            return;
-        }
-        let now = self.service.clock.now();
-        for _ in 0..REQUESTS_PER_TURN {
-            if !self.may_take() {
-                return;
-            }
-            let limits = self.request_limits();
-            match self.decoder.decode(&mut self.input, &limits) {
-                Ok(Some(request)) => self.take(request, now),
-                Ok(None) => {
-                    self.starved = true;
-                    return;
-                }
-                Err(error) => return self.refuse_input(error),
-            }
-        }
-    }
-
-    fn take(&mut self, request: Request, now: Moment) {
-        self.connection.client().touch(now);
-        match router::route(request, self.connection.mode(), &self.service.command_limits) {
-            Route::Lock(LockCommand::Rlock(_)) if self.service.drain.has_begun() => {
-                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
-            }
-            Route::Lock(command) => self.enter(command, now),
-            Route::Local(request) => {
-                let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
-                self.reply(&answer.reply);
-                if answer.close {
-                    self.stage = Stage::Stopped;
-                }
-            }
-            Route::Refuse(error) => {
-                self.service.counters.count_error(error.kind());
-                self.reply(&error.into());
-            }
-            Route::Close => {
-                tracing::debug!("not a client of ours: this is HTTP");
-                self.stage = Stage::Stopped;
-            }
-        }
-    }
-
-    /// Answers in the protocol that the connection speaks at this point of its requests.
-    fn reply(&mut self, reply: &Reply) {
-        self.replies.push(self.connection.version(), reply);
-    }
-
-    /// A lock command gets its place among the replies, and begins unless one on its key is under way.
-    fn enter(&mut self, command: LockCommand, now: Moment) {
-        self.in_flight += 1;
-        let reply = self.replies.reserve(self.connection.version());
-        let resource = command.resource().clone();
-        let launch = Launch { reply, command, read_at: Some(now) };
-        self.startable.extend(self.lanes.enter(&resource, launch));
-    }
-
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
         self.touch();
@@ -351,14 +290,6 @@ impl Session {
         }
     }
 
-    /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
-    fn refuse_input(&mut self, error: ProtocolError) {
-        tracing::debug!(%error, "closing a client that does not speak the protocol");
-        self.service.counters.count_error(ErrorCounter::Protocol);
-        self.reply(&Reply::Error(format!("ERR {error}").into()));
-        self.stage = Stage::Stopped;
-    }
-
     /// The connection has failed.
     fn lose(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the connection is lost");
@@ -373,17 +304,6 @@ impl Session {
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
         let _ = self.socket.shutdown();
-    }
-
-    fn request_limits(&self) -> RequestLimits {
-        let limits = &self.service.limits;
-        let unauthenticated = self.connection.mode() == SessionMode::Unauthenticated;
-        let (elements, bulk_bytes) = if unauthenticated {
-            (limits.unauthenticated_elements, limits.unauthenticated_bulk_bytes)
-        } else {
-            (limits.request_elements, limits.request_bytes)
-        };
-        RequestLimits { elements, bulk_bytes, request_bytes: limits.request_bytes, unauthenticated }
     }
 
     /// Whether another request may be taken on: nothing is full.
@@ -449,7 +369,8 @@ impl Session {
     /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
     fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
         let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
-        if self.in_flight > 0 || self.through.as_ref().is_some_and(|through| through.is_patient()) {
+        let is_patient = self.through.as_ref().is_some_and(|through| through.is_patient());
+        if self.in_flight > 0 || (is_patient && !self.service.drain.has_begun()) {
             self.touch();
         }
         let due = self.active_at + limit;

@@ -19,7 +19,7 @@ use crate::session::{Session, Stage};
 impl Session {
     /// The connection to the upstream has ended, or is of no use any more.
     pub(super) fn lose_upstream(&mut self, through: &mut Through) {
-        if through.leaving.is_none() {
+        if through.leaving.is_none() && through.mode.standing() != Standing::Closing {
             tracing::debug!("the upstream has ended the connection");
             through.upstreams.note_loss();
         }

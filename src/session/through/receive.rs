@@ -20,8 +20,6 @@ impl Session {
         }
         self.receive(through);
         self.part(through);
-        buffers::give_back(&mut self.input);
-        buffers::give_back(&mut through.arrived);
         let relayed = std::mem::take(&mut self.relayed);
         if relayed > 0 {
             self.service.counters.relay_commands.add(relayed);
@@ -42,7 +40,6 @@ impl Session {
                         through.stirred |= through.cleared == 0;
                     } else {
                         through.question.advance(count);
-                        through.stirred |= through.question.is_empty();
                         through.stirred |= through.question.is_empty();
                     }
                 }
@@ -72,8 +69,10 @@ impl Session {
                     }
                 }
             }
-            Link::Lost => true,
-            _ => return,
+            // Full: what is in it may go on in part by now.
+            Link::Open(_) => false,
+            Link::Lost => matches!(self.stage, Stage::Open | Stage::Ended),
+            Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);
         let version = through.mode.version();
@@ -171,6 +170,14 @@ impl Session {
         if through.whole > 0 && self.stage != Stage::Broken {
             self.replies.push_bytes(through.arrived.get(..through.whole).unwrap_or_default());
             through.drop_front(through.whole);
+        }
+    }
+
+    /// Gives back what memory is not needed while the session waits.
+    pub(in crate::session) fn rest(&mut self) {
+        if let Some(through) = &mut self.through {
+            buffers::give_back(&mut self.input);
+            buffers::give_back(&mut through.arrived);
         }
     }
 
