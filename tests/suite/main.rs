@@ -17,6 +17,7 @@ mod links;
 mod lock_service;
 mod owner;
 mod reasons;
+mod relay;
 mod secrecy;
 mod shutdown;
 mod simulation;

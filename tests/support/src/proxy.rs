@@ -285,7 +285,8 @@ async fn answers(port: u16, options: &ProxyOptions) -> bool {
         client.try_read_reply().await
     };
     match ping.await {
-        Ok(reply) if reply == Value::simple("PONG") => {}
+        // A password that the upstream asks for is not the harness' to give.
+        Ok(reply) if reply == Value::simple("PONG") || reply.is_error_with("NOAUTH") => {}
         Ok(other) => panic!("the proxy answers PING with {other:?}"),
         Err(_) => return false,
     }
