@@ -189,6 +189,10 @@ impl Session {
             through.drop_front(through.whole);
             return;
         }
+        if through.whole == 0 && through.arrived.len() >= self.service.limits.buffer_bytes {
+            // A reply that will never be whole in here may have waited for an older one of ours to leave.
+            self.make_way(through);
+        }
         while self.stage != Stage::Broken && through.whole > 0 && self.replies.is_empty() {
             match self.socket.try_write(through.arrived.get(..through.whole).unwrap_or_default()) {
                 Ok(count) => through.drop_front(count),

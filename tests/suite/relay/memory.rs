@@ -161,3 +161,39 @@ async fn an_upstream_that_does_not_read_stops_the_client_from_being_read() {
     assert!(written < VALUE / 4, "{written} bytes have been taken from the client");
     assert!(peak(&proxy) - before < FEW, "{} bytes more", peak(&proxy) - before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_larger_than_the_buffer_passes_behind_one_of_the_proxys_own() {
+    const VALUE: usize = 200_000;
+    const ROUNDS: usize = 40;
+    let front = Front::start(Kind::any()).await;
+    front.upstream.command(&["SET", "large", &"v".repeat(VALUE)]).await;
+    let mut client = front.proxy.connect().await;
+    client.send_raw("GET large\r\nRUNLOCK job none\r\n".repeat(ROUNDS)).await;
+    for round in 0..ROUNDS {
+        assert_eq!(client.read_reply().await, Value::bulk("v".repeat(VALUE)), "round {round}");
+        assert_eq!(client.read_reply().await, Value::Integer(0), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_larger_than_the_buffer_passes_when_a_lock_command_ends() {
+    let front = Front::start(Kind::any()).await;
+    let mut client = front.proxy.connect().await;
+    client.call(&["HELLO", "3"]).await;
+    client.call(&["SUBSCRIBE", "news"]).await;
+    assert!(!client.call(&["RLOCK", "message", "60000"]).await.is_error());
+    // As many lock commands as messages, so that some message comes while one is under way.
+    let message = "m".repeat(150_000);
+    for _ in 0..20 {
+        client.send_raw("RUNLOCK message none\r\n".repeat(8)).await;
+        front.upstream.command(&["PUBLISH", "news", &message]).await;
+        let (mut answers, mut messages) = (0, 0);
+        while answers < 8 || messages < 1 {
+            match client.read_reply().await {
+                Value::Integer(0) => answers += 1,
+                _ => messages += 1,
+            }
+        }
+    }
+}
