@@ -79,6 +79,11 @@ impl OpenError {
         matches!(self.reason, Reason::Rejected(_))
     }
 
+    /// Whether the server wants a password that it was not shown.
+    pub(super) fn demands_password(&self) -> bool {
+        matches!(&self.reason, Reason::Rejected(words) if words.starts_with("NOAUTH"))
+    }
+
     fn system(address: &Address, error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => Reason::Refused,

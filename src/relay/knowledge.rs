@@ -55,6 +55,9 @@ impl Knowledge {
         if error.is_silence() {
             *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.clone()));
         }
+        if error.demands_password() {
+            self.note_demand(Demand::Password);
+        }
         self.up.send_replace(false)
     }
 
