@@ -18,14 +18,18 @@ impl Glimpse<'_> {
     }
 
     pub(super) fn is_arity_error(&self) -> bool {
-        self.is_error() && contains(self.bytes, b"wrong number of arguments")
+        // An EXEC that ends the transaction says so first, and why behind it.
+        self.is_error() && contains(self.bytes, b"wrong number of arguments") && !self.bytes.starts_with(b"-EXECABORT")
     }
 
     /// Whether it says that replies cannot be switched off.
     pub(super) fn refuses_silence(&self) -> bool {
         let is_queued = self.bytes == b"+QUEUED\r\n";
         let refusals: [&[u8]; 5] = [b"CLIENT", b"client", b"REPLY", b"-NOAUTH", b"-NOPERM"];
-        is_queued || (self.is_error() && refusals.iter().any(|words| contains(self.bytes, words)))
+        // Of another subcommand of CLIENT, that is not known: it says nothing of this one.
+        let is_other = contains(self.bytes, b"nknown subcommand")
+            && !["REPLY", "reply", "Reply"].iter().any(|name| contains(self.bytes, name.as_bytes()));
+        is_queued || (self.is_error() && !is_other && refusals.iter().any(|words| contains(self.bytes, words)))
     }
 }
 
