@@ -71,6 +71,14 @@ impl Service {
 }
 
 impl Session {
+    /// Waiting for this has ended: if for a failure only, no read or write will tell of it.
+    pub(super) fn look_whether_lost(&mut self, interest: Option<Interest>) {
+        if interest == Some(Interest::ERROR) {
+            let error = self.socket.take_error().unwrap_or_else(Some);
+            self.lose(&error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()));
+        }
+    }
+
     /// Writes what is owed, takes leave, and waits a while for the client to do the same.
     pub(super) async fn close(mut self) {
         let mut through = self.through.take();

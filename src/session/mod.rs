@@ -172,7 +172,7 @@ impl Session {
             tokio::select! {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
-                () = ready(&self.socket, interest) => {}
+                () = ready(&self.socket, interest) => self.look_whether_lost(interest),
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
                     // A holder gets the chance to release; one that is silent is not waited for to the end.
@@ -337,7 +337,7 @@ impl Session {
         }
     }
 
-    /// What the socket is waited for; nothing when only lock commands can bring this session on.
+    /// What the socket is waited for; at least its failure, as long as something can be written to it.
     fn interest(&self) -> Option<Interest> {
         let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
         let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
@@ -345,7 +345,8 @@ impl Session {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),
             (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
+            // It may break all the same.
+            (false, false) => (self.stage != Stage::Broken).then_some(Interest::ERROR),
         }
     }
 
