@@ -11,10 +11,11 @@
 mod dial;
 mod knowledge;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 pub use dial::{OpenError, Opened, Wishes};
 pub use knowledge::{Demand, State};
@@ -81,6 +82,16 @@ impl Upstreams {
         dial::introduction(&self.endpoint)
     }
 
+    /// As long as the upstream may take to answer what the proxy asks on a lock's behalf.
+    pub fn time_to_answer(&self) -> Pin<Box<Sleep>> {
+        Box::pin(sleep(self.connect_timeout))
+    }
+
+    /// What is wrong with it when that is over.
+    pub fn silence(&self) -> OpenError {
+        OpenError::silent(&self.endpoint.address, self.connect_timeout)
+    }
+
     /// Whether it can be reached, as far as is known.
     pub fn state(&self) -> State {
         self.knowledge.state()
@@ -116,14 +127,14 @@ impl Upstreams {
                             tracing::info!(address = %self.endpoint.address, "the upstream is there");
                         }
                         self.knowledge.note_demand(demand);
-                        tokio::time::sleep(UPSTREAM_REST).await;
+                        sleep(UPSTREAM_REST).await;
                         self.knowledge.missing().await;
                     }
                     Err(error) => {
                         if self.knowledge.missed(&error) {
                             tracing::warn!(%error, "the upstream is away");
                         }
-                        tokio::time::sleep(UPSTREAM_LOOK).await;
+                        sleep(UPSTREAM_LOOK).await;
                     }
                 }
             };

@@ -21,9 +21,11 @@ mod lanes;
 mod lock_reply;
 mod mode;
 mod owed;
+mod phase;
 mod reply_queue;
 mod requests;
 mod service;
+mod subscriptions;
 mod through;
 
 use std::future::pending;

@@ -14,7 +14,9 @@
 pub(super) use super::glimpse::Glimpse;
 use super::glimpse::{Confirmation, is_message};
 use super::owed::{Awaited, Owed};
-use crate::command::{Class, Effect};
+use super::phase::{Phase, Replies, Swallowed, Transaction};
+use super::subscriptions::Subscriptions;
+use crate::command::Effect;
 use crate::protocol::Version;
 
 /// What becomes of a reply.
@@ -52,46 +54,10 @@ pub(super) struct Mode {
     replies: Replies,
     owed: Owed,
     doubt: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    #[default]
-    Normal,
-    Transaction(Transaction),
-    Monitoring,
-    Raw,
-    Closing,
-}
-
-/// What is known of a transaction.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Transaction {
-    /// A lock command was refused in it: nothing of it may run.
-    poisoned: bool,
-    /// Its EXEC brings more than one reply, or switches replies off.
-    strange: bool,
-    /// The subscriptions that its EXEC makes, at most.
-    subscribes: u64,
-    /// The protocol that its EXEC changes to.
-    version: Option<Version>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Replies {
-    #[default]
-    On,
-    Off,
-    /// The next command is not answered.
-    Skip,
-}
-
-/// How many there are of each class, as the confirmations tell.
-#[derive(Debug, Default)]
-struct Subscriptions {
-    channels: u64,
-    patterns: u64,
-    shards: u64,
+    /// What was taken for done behind a silence of which it is not known whether it was granted.
+    swallowed: Swallowed,
+    /// A RESET has been run.
+    was_reset: bool,
 }
 
 impl Mode {
@@ -195,13 +161,17 @@ impl Mode {
             }
             // Whatever its answer is, it is not to be understood.
             Effect::Replicate => self.phase = Phase::Raw,
-            effect => self.owed.push(awaited(effect)),
+            effect => self.owed.push(Awaited::from(effect)),
         }
     }
 
     /// A command to which no reply comes has been sent: it counts as done.
     fn sent_unanswered(&mut self, effect: Effect) {
         self.owed.mute();
+        if !matches!(effect, Effect::None | Effect::Blocks | Effect::SkipNext) {
+            // What is taken for done may not be, if the upstream refuses to be silent.
+            self.swallowed = Swallowed::Rightly;
+        }
         match (effect, self.replies) {
             (Effect::SkipNext, _) => return,
             (Effect::Multi, _) => self.phase = Phase::Transaction(Transaction::default()),
@@ -227,6 +197,11 @@ impl Mode {
         self.owed.retract();
     }
 
+    /// Whether a RESET has been run since this was asked last.
+    pub(super) fn take_reset(&mut self) -> bool {
+        std::mem::take(&mut self.was_reset)
+    }
+
     /// The proxy's own `DISCARD` has been answered.
     pub(super) fn discarded(&mut self) {
         self.phase = Phase::Normal;
@@ -235,6 +210,16 @@ impl Mode {
     /// An `ECHO` of the proxy's own has been sent in the place of a command whose reply is skipped.
     pub(super) fn skipped(&mut self) {
         self.sent_unanswered(Effect::None);
+    }
+
+    /// A lock command gets no reply, since none was wanted.
+    pub(super) fn swallow(&mut self) {
+        self.swallowed = Swallowed::Rightly;
+    }
+
+    /// Whether the client waits for a reply that it will not get.
+    pub(super) fn is_out_of_step(&self) -> bool {
+        self.swallowed == Swallowed::Wrongly
     }
 
     /// Whether the next command's reply is skipped.
@@ -261,6 +246,7 @@ impl Mode {
     pub(super) fn passed_fence(&mut self) {
         self.owed.pass_fence();
         self.doubt = false;
+        self.swallowed = Swallowed::Nothing;
     }
 
     /// A whole reply has come.
@@ -279,9 +265,13 @@ impl Mode {
                 self.owed.replace_front(Awaited::Plain, muted);
                 self.replies = Replies::On;
                 self.doubt = true;
+                if self.swallowed == Swallowed::Rightly {
+                    self.swallowed = Swallowed::Wrongly;
+                }
                 return Fate::Deliver;
             }
             self.owed.pop();
+            self.swallowed = Swallowed::Nothing;
         }
         match self.owed.front() {
             Some(Awaited::Question) => {
@@ -304,6 +294,7 @@ impl Mode {
 
     /// Any → as it began, by RESET.
     fn start_anew(&mut self) {
+        self.was_reset = true;
         self.phase = Phase::Normal;
         self.version = Version::default();
         self.subscriptions = Subscriptions::default();
@@ -321,7 +312,7 @@ impl Mode {
                 self.phase = Phase::Normal;
                 if !reply.is_error() {
                     self.version = transaction.version.unwrap_or(self.version);
-                    self.subscriptions.channels += transaction.subscribes;
+                    self.subscriptions.add_channels(transaction.subscribes);
                     self.doubt |= transaction.strange;
                 }
             }
@@ -375,49 +366,10 @@ impl Mode {
     }
 }
 
-fn awaited(effect: Effect) -> Awaited {
-    let confirmations = |class, subscribe, left| Awaited::Confirmations { class, subscribe, left };
-    match effect {
-        Effect::Blocks => Awaited::Blocking,
-        Effect::Multi => Awaited::Multi,
-        Effect::Exec => Awaited::Exec,
-        Effect::Discard => Awaited::Discard,
-        Effect::Reset => Awaited::Reset,
-        Effect::Quit => Awaited::Quit,
-        Effect::Monitor => Awaited::Monitor,
-        Effect::Hello(version) => Awaited::Hello(version),
-        Effect::Subscribe(class, names) => confirmations(class, true, Some(names)),
-        Effect::Unsubscribe(class, 0) => confirmations(class, false, None),
-        Effect::Unsubscribe(class, names) => confirmations(class, false, Some(names)),
-        _ => Awaited::Plain,
-    }
-}
-
-impl Subscriptions {
-    fn any(&self) -> bool {
-        self.channels > 0 || self.patterns > 0 || self.shards > 0
-    }
-
-    fn of(&self, class: Class) -> u64 {
-        match class {
-            Class::Channel => self.channels,
-            Class::Pattern => self.patterns,
-            Class::Shard => self.shards,
-        }
-    }
-
-    fn note(&mut self, Confirmation { class, total, .. }: Confirmation) {
-        match class {
-            Class::Channel => self.channels = total.saturating_sub(self.patterns),
-            Class::Pattern => self.patterns = total.saturating_sub(self.channels),
-            Class::Shard => self.shards = total,
-        }
-        if total == 0 && class != Class::Shard {
-            (self.channels, self.patterns) = (0, 0);
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "mode_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "mode_model_tests.rs"]
+mod model_tests;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::command::Class;
+use crate::command::{Class, Effect};
 use crate::limits::OWED_RUNS;
 use crate::protocol::Version;
 
@@ -37,6 +37,26 @@ pub(super) enum Awaited {
     Fence,
     /// Another command of the proxy's own.
     Question,
+}
+
+impl From<Effect> for Awaited {
+    fn from(effect: Effect) -> Self {
+        let confirmations = |class, subscribe, left| Self::Confirmations { class, subscribe, left };
+        match effect {
+            Effect::Blocks => Self::Blocking,
+            Effect::Multi => Self::Multi,
+            Effect::Exec => Self::Exec,
+            Effect::Discard => Self::Discard,
+            Effect::Reset => Self::Reset,
+            Effect::Quit => Self::Quit,
+            Effect::Monitor => Self::Monitor,
+            Effect::Hello(version) => Self::Hello(version),
+            Effect::Subscribe(class, names) => confirmations(class, true, Some(names)),
+            Effect::Unsubscribe(class, 0) => confirmations(class, false, None),
+            Effect::Unsubscribe(class, names) => confirmations(class, false, Some(names)),
+            _ => Self::Plain,
+        }
+    }
 }
 
 /// See the module's documentation.

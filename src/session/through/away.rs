@@ -1,6 +1,6 @@
 //! While the upstream is away: locks go on, clients may connect, and everything else is told so at once.
 
-use super::{Gate, Own, Pending, Step, Through};
+use super::{Gate, Own, Pending, Question, Step, Through};
 use crate::command::CommandError;
 use crate::protocol::{Head, Reply, Request, Version};
 use crate::relay::{Demand, OpenError};
@@ -52,6 +52,29 @@ impl Session {
             pending @ Pending::Info(_) if demand != Demand::Password => self.act(through, pending),
             pending if demand == Demand::Nothing => self.act(through, pending),
             _ => self.say_away(through),
+        }
+    }
+
+    /// The upstream has not said in time what had to be known. Its connection is given up: an answer that came after all
+    /// would find nobody, and where replies cannot be counted none may ever come.
+    pub(super) fn wait_no_longer(&mut self, through: &mut Through) {
+        let is_waiting = match std::mem::replace(&mut through.gate, Gate::Open) {
+            Gate::Asking(Question::Fence { pending, .. }) => {
+                if !through.mode.is_in_doubt() && !through.mode.owes_before_last() && !through.in_part {
+                    self.take_over_replies(through);
+                    through.down = Some(through.upstreams.silence());
+                    self.decide_away(through, pending);
+                }
+                true
+            }
+            gate => {
+                through.gate = gate;
+                through.mode.has_lost_count() && !through.is_settled()
+            }
+        };
+        if is_waiting {
+            tracing::debug!("the upstream does not say what is waited for");
+            self.lose_upstream(through);
         }
     }
 

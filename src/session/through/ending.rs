@@ -30,6 +30,7 @@ impl Session {
         self.take_over_replies(through);
         through.link = Link::Lost;
         through.gate = Gate::Open;
+        through.deadline = None;
         through.cleared = 0;
         through.question = BytesMut::new();
         through.arrived = BytesMut::new();
@@ -41,12 +42,14 @@ impl Session {
 
     /// Ends our half of the connection once a client that has ended its own has got what it is owed.
     pub(super) fn part(&mut self, through: &mut Through) {
+        // What waits behind a command that blocks is not run when its client has ended, as no server would run it.
+        let is_gate_hopeless = matches!(through.gate, Gate::Open | Gate::Resetting) && through.mode.is_blocked();
         let is_done = self.stage == Stage::Ended
-            && self.starved
+            && (self.starved || is_gate_hopeless)
             && self.in_flight == 0
             && through.cleared == 0
             && through.question.is_empty()
-            && matches!(through.gate, Gate::Open | Gate::Reading(_) | Gate::Skipping);
+            && (is_gate_hopeless || matches!(through.gate, Gate::Open | Gate::Reading(_) | Gate::Skipping));
         // A request of which the rest will never come is never answered.
         let is_owed =
             if through.delimiter.is_between_requests() { through.mode.owes() } else { through.mode.owes_before_last() };
@@ -60,6 +63,8 @@ impl Session {
             && is_free
             && through.leaving.is_none()
         {
+            self.input.clear();
+            self.starved = true;
             // If it fails, the connection is gone, which the next read tells.
             let _ = socket.shutdown_write();
             through.leaving = Some(Box::pin(sleep(LINGERING_CLOSE)));

@@ -13,12 +13,16 @@ impl Session {
     /// Brings the requests that have come as far as they may go.
     pub(in crate::session) fn forward(&mut self, through: &mut Through) {
         through.stirred = false;
+        if std::mem::take(&mut through.is_overdue) {
+            self.wait_no_longer(through);
+        }
         while matches!(self.stage, Stage::Open | Stage::Ended) {
             let step = match through.gate {
                 Gate::Open => self.next_request(through),
                 Gate::Reading(own) => self.read_own(through, own),
                 Gate::Holding(_) => self.hold(through),
                 Gate::Asking(_) => Step::Wait,
+                Gate::Resetting => self.await_reset(through),
                 Gate::Skipping => self.skip(through),
                 Gate::Refusing => self.refuse_when_settled(through),
             };
@@ -91,6 +95,7 @@ impl Session {
                 let may_take = self.in_flight < self.service.limits.pipeline_depth
                     && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes;
                 if !through.is_settled() || !may_take || (self.in_flight > 0 && !lock) {
+                    through.limit_patience();
                     return Step::Wait;
                 }
                 match through.mode.standing() {
@@ -119,6 +124,8 @@ impl Session {
             Some(step) => return step,
             None => return self.refuse_away(through, head),
         }
+        // With more words it is refused, and changes nothing.
+        let effect = if effect == Effect::Reset && head.words != 1 { Effect::None } else { effect };
         through.mode.sent(effect);
         self.relayed += 1;
         match effect {
@@ -128,9 +135,7 @@ impl Session {
             }
             Effect::Reset => {
                 through.admission.passed = false;
-                through.admission.authenticated = false;
-                through.admission.credentials_due = true;
-                self.connection.reset();
+                through.admission.is_resetting = true;
             }
             _ => {}
         }
@@ -147,11 +152,10 @@ impl Session {
             }
             Advance::Ended(length) => {
                 through.cleared += length;
-                if std::mem::take(&mut through.admission.credentials_due) {
-                    through.show_credentials()
-                } else {
-                    Step::Onward
+                if std::mem::take(&mut through.admission.is_resetting) {
+                    through.gate = Gate::Resetting;
                 }
+                Step::Onward
             }
             Advance::Malformed => self.go_raw(through),
             Advance::TooLong => {
@@ -185,8 +189,24 @@ impl Session {
         Step::Onward
     }
 
+    /// What stands behind a RESET is another matter, or not, by what the upstream says to it.
+    fn await_reset(&mut self, through: &mut Through) -> Step {
+        let was_reset = through.mode.take_reset();
+        if through.cleared > 0 || (through.mode.owes() && !was_reset) {
+            through.limit_patience();
+            return Step::Wait;
+        }
+        through.gate = Gate::Open;
+        if !was_reset {
+            return Step::Onward;
+        }
+        self.connection.reset();
+        through.show_credentials()
+    }
+
     fn read_when_settled(&mut self, through: &mut Through, own: Own) -> Step {
         if !through.is_settled() || self.in_flight > 0 {
+            through.limit_patience();
             return Step::Wait;
         }
         self.begin_reading(through, own)
@@ -195,6 +215,7 @@ impl Session {
     fn begin_reading(&mut self, through: &mut Through, own: Own) -> Step {
         // Whatever has come from the upstream is older than what will be said about this.
         self.take_over_replies(through);
+        through.deadline = None;
         through.gate = Gate::Reading(own);
         Step::Onward
     }

@@ -101,6 +101,8 @@ enum Gate {
     Holding(Pending),
     /// An answer is awaited.
     Asking(Question),
+    /// Whether the connection begins anew is being told.
+    Resetting,
     /// The rest of a refused request is thrown away.
     Skipping,
     /// A request that is too large waits until those before it have been answered, to be refused.
@@ -112,10 +114,10 @@ enum Gate {
 struct Admission {
     /// Whether a fence has passed since the connection began or last said who it is.
     passed: bool,
-    /// Whether the client has shown a password.
+    /// Whether the client has ever shown a password: what this connection may do says nothing about others.
     authenticated: bool,
-    /// The configured credentials have to be shown again behind the request that is being passed on.
-    credentials_due: bool,
+    /// The request that is being passed on is a RESET.
+    is_resetting: bool,
 }
 
 /// What became of the request at the front of what was not looked at before.
@@ -155,6 +157,10 @@ pub(super) struct Through {
     captured: BytesMut,
     /// Something has happened by which the gate may open.
     stirred: bool,
+    /// When the upstream has to have said what is waited for.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// It has not.
+    is_overdue: bool,
     /// Our half of the connection has been ended; set to when the upstream has to have ended its own.
     leaving: Option<Pin<Box<Sleep>>>,
 }
@@ -178,6 +184,8 @@ impl Through {
             in_part: false,
             captured: BytesMut::new(),
             stirred: false,
+            deadline: None,
+            is_overdue: false,
             leaving: None,
         })
     }
@@ -209,13 +217,22 @@ impl Through {
 
     /// Whether a command of ours waits at the gate: what the client sends behind it is read up to the buffer's limit.
     pub(super) fn is_gate_closed(&self) -> bool {
-        matches!(self.gate, Gate::Holding(_) | Gate::Asking(_) | Gate::Refusing)
+        matches!(self.gate, Gate::Holding(_) | Gate::Asking(_) | Gate::Resetting | Gate::Refusing)
     }
 
     /// Whether all that was asked has been answered: the effects of what was sent before are there, and no reply of ours
     /// can come between the parts of another.
     fn is_settled(&self) -> bool {
         self.cleared == 0 && self.question.is_empty() && !self.mode.owes() && !self.in_part
+    }
+
+    /// What is waited for may never come, where the replies cannot be counted: so not for ever. What a command that
+    /// blocks waits for may take as long as it likes.
+    fn limit_patience(&mut self) {
+        let is_owed = self.cleared == 0 && self.question.is_empty() && self.mode.owes();
+        if is_owed && self.mode.has_lost_count() && !self.mode.is_blocked() && self.deadline.is_none() {
+            self.deadline = Some(self.upstreams.time_to_answer());
+        }
     }
 
     /// Begins to open the connection; the client's name and protocol are said ahead.
@@ -265,6 +282,10 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
                 biased;
                 () = super::ready(socket, interest) => {}
                 () = super::expired(leaving) => through.link = Link::Lost,
+                () = super::expired(&mut through.deadline) => {
+                    through.deadline = None;
+                    (through.is_overdue, through.stirred) = (true, true);
+                }
             }
         }
         (Link::Closed | Link::Lost, _) => pending().await,

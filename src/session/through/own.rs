@@ -64,6 +64,7 @@ impl Session {
         let nonce = fence(&mut through.question);
         self.service.counters.relay_fences.increment();
         through.mode.asked(true);
+        through.deadline = Some(through.upstreams.time_to_answer());
         through.gate = Gate::Asking(Question::Fence { nonce, pending });
     }
 
@@ -101,6 +102,7 @@ impl Session {
     /// The answer to what was asked has come whole; `passed` when it is the fence's own word.
     pub(super) fn answered(&mut self, through: &mut Through, answer: &[u8], passed: bool) {
         let Gate::Asking(question) = std::mem::replace(&mut through.gate, Gate::Open) else { return };
+        through.deadline = None;
         match question {
             Question::Fence { pending, .. } if passed => {
                 through.admission.passed = true;
@@ -155,6 +157,7 @@ impl Session {
     /// A lock command where it makes no sense.
     fn refuse_misplaced(&mut self, through: &mut Through, standing: Standing, request: Request) {
         if standing == Standing::Muted {
+            through.mode.swallow();
             // Not run, nothing written; but what was to be skipped has been.
             if through.mode.skips_next() && matches!(through.link, Link::Open(_)) {
                 fence(&mut through.question);

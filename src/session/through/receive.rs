@@ -119,7 +119,13 @@ impl Session {
     /// A reply of this kind ends at `scanned`.
     fn look_at(&mut self, through: &mut Through, kind: u8) {
         let in_part = std::mem::take(&mut through.in_part);
-        if kind != b'>' && through.mode.expects_anything() {
+        // Renewed if what is waited for is still to come: it does come.
+        if !matches!(through.gate, Gate::Asking(_)) {
+            through.deadline = None;
+        }
+        // A fence's own word is known wherever it comes, even if fewer replies came before it than were counted.
+        let is_fenced = matches!(through.gate, Gate::Asking(Question::Fence { .. }));
+        if kind != b'>' && !is_fenced && through.mode.expects_anything() {
             through.mode.answered_plainly();
             through.whole = through.scanned;
             return;
@@ -133,6 +139,10 @@ impl Session {
             through.mode.passed_fence();
         } else if through.mode.answered(Glimpse { kind, bytes }) == Fate::Deliver {
             through.whole = through.scanned;
+            if through.mode.is_out_of_step() {
+                tracing::debug!("a lock command was not answered that should have been");
+                self.lose_upstream(through);
+            }
             return;
         }
         let behind = through.arrived.split_off(through.scanned);

@@ -13,6 +13,7 @@ mod order;
 mod outage;
 mod random;
 mod replies;
+mod stuck;
 
 /// The program under test.
 const PROXY: &str = env!("CARGO_BIN_EXE_redlock-proxy");
