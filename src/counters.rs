@@ -93,6 +93,18 @@ counters! {
     late_grants_undone,
     /// A primary came back as another process than it was.
     incarnation_changes,
+    /// Connections to the upstream that were opened.
+    relay_connections,
+    /// Tries to open one that failed.
+    relay_connect_failures,
+    /// Commands of clients sent to the upstream.
+    relay_commands,
+    /// Fences sent to the upstream: ECHOs that tell whether everything before has been run, and whether one may ask.
+    relay_fences,
+    /// Bytes that came from the upstream.
+    relay_bytes_in,
+    /// Bytes that were sent to it.
+    relay_bytes_out,
     /// Refused commands: unknown, or written wrongly.
     errors_syntax,
     /// Refused commands: a password that is missing or wrong.

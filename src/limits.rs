@@ -54,6 +54,10 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
 /// While the proxy drains, a client that says nothing is closed after this fraction of `shutdown_grace_ms`.
 pub const DRAIN_IDLE_FRACTION: u32 = 4;
+/// While the upstream is away, how long it is left alone between two looks for it.
+pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
+/// How long after a look at the upstream another is not worth it.
+pub const UPSTREAM_REST: Duration = Duration::from_millis(500);
 /// How long accepting rests after the system had no descriptor left.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -61,6 +65,13 @@ pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub const ACCEPT_BACKLOG: i32 = 1_024;
 /// About how much of a client's replies is encoded for one write.
 pub const OUTPUT_CHUNK_BYTES: usize = 64 * 1024;
+/// Places in the line of replies that the upstream owes one client; then nothing further is sent to it. Replies of which
+/// nothing need be known share one place.
+pub const OWED_RUNS: usize = 65_536;
+/// Longest answer of the upstream that the proxy adds its own part to (COMMAND DOCS is the largest), in bytes.
+pub const MERGED_REPLY_BYTES: usize = 8 * 1024 * 1024;
+/// Read buffers that a worker thread keeps for the next connection.
+pub const SPARE_BUFFERS: usize = 8;
 /// Requests of one client that are taken on before others get their turn.
 pub const REQUESTS_PER_TURN: usize = 256;
 /// Clients for which there was no room whose connections are closed with patience at a time; others are closed at once.
@@ -126,6 +137,8 @@ pub const REQUEST_BYTES: RangeInclusive<u64> = 16_384..=536_870_912;
 pub const REQUEST_BYTES_DEFAULT: u64 = 1_048_576;
 pub const REQUEST_ELEMENTS: RangeInclusive<u64> = 16..=1_048_576;
 pub const REQUEST_ELEMENTS_DEFAULT: u64 = 1_024;
+pub const RELAYED_BULK_BYTES: RangeInclusive<u64> = 16_384..=536_870_912;
+pub const RELAYED_BULK_BYTES_DEFAULT: u64 = 536_870_912;
 pub const KEY_BYTES: RangeInclusive<u64> = 1..=65_536;
 pub const KEY_BYTES_DEFAULT: u64 = 4_096;
 pub const PIPELINE_DEPTH: RangeInclusive<u64> = 1..=65_536;
@@ -158,6 +171,8 @@ const _: () = {
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
     assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);
+    // By default the upstream decides how long a relayed argument may be: what the protocol allows passes.
+    assert!(RELAYED_BULK_BYTES_DEFAULT == PROTOCOL_BULK_BYTES.unsigned_abs());
     assert!(SILENCE_TIMEOUT_MS_DEFAULT > NODE_TIMEOUT_MS_DEFAULT);
     assert!(OUTPUT_BUFFER_BYTES_DEFAULT >= BUFFER_BYTES_DEFAULT);
 };

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 
 use crate::command::table::{self, Action, LocalCommand, LockVerb};
-use crate::command::{CommandError, CommandLimits, LockCommand, Rextend, Rlock, Runlock};
-use crate::protocol::Request;
+use crate::command::{CommandError, CommandLimits, Effect, LockCommand, Rextend, Rlock, Runlock};
+use crate::protocol::{Head, Request};
 
 /// What a connection is allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,48 @@ pub struct LocalRequest {
     pub command: LocalCommand,
     /// What stands behind its name, and behind that of the subcommand where there is one.
     pub arguments: Vec<Bytes>,
+}
+
+/// Where a request goes when there is an upstream, as its first words tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// It is the proxy's own: a lock command, or one that tells of the proxy and its commands.
+    Own {
+        /// Whether it is a lock command.
+        lock: bool,
+    },
+    /// It tells the proxy's password.
+    Door,
+    /// Everything else.
+    Upstream(Effect),
+}
+
+/// Whether another word is needed behind these to tell where a request goes.
+pub fn is_word_wanted(head: &Head) -> bool {
+    match head.word(0) {
+        b"client" => head.word(1).is_empty() || head.word(1) == b"reply",
+        b"hello" => true,
+        b"info" | b"command" | b"select" => head.word(1).is_empty(),
+        _ => false,
+    }
+}
+
+/// Where the request that begins so goes; `proxied_password` when it is the proxy that asks for a password.
+pub fn destination(head: &Head, proxied_password: bool) -> Destination {
+    match head.word(0) {
+        b"auth" if proxied_password => Destination::Door,
+        b"hello" if proxied_password && head.words > 2 => Destination::Door,
+        b"info" if head.words == 2 && head.word(1) == b"redlock" => Destination::Own { lock: false },
+        b"command" if head.words == 1 => Destination::Own { lock: false },
+        b"command" => match head.word(1) {
+            b"count" | b"list" | b"info" | b"docs" | b"getkeys" | b"getkeysandflags" => {
+                Destination::Own { lock: false }
+            }
+            _ => Destination::Upstream(Effect::None),
+        },
+        name if table::is_lock_command(name) => Destination::Own { lock: true },
+        _ => Destination::Upstream(Effect::of(head)),
+    }
 }
 
 /// Finds out who answers `request` on a connection in this mode.

@@ -90,6 +90,9 @@ impl Server {
             () = &mut shutdown => return,
         }
         let mut doors = JoinSet::new();
+        if let Some(upstreams) = &service.upstreams {
+            doors.spawn(Arc::clone(upstreams).look_after(drain.clone()));
+        }
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             tracing::info!(%address, "listening");
             doors.spawn(session::take_in(Arc::clone(&service), listener));
@@ -173,7 +176,8 @@ fn raise_descriptor_limit() -> u64 {
 /// How many clients may be connected at a time.
 fn max_clients(config: &Config, descriptor_limit: u64) -> usize {
     let links = config.primaries.len() * config.links_per_primary;
-    let clients = clients_with_room(config.limits.connections, links, descriptor_limit);
+    let each = if config.upstream.is_some() { 2 } else { 1 };
+    let clients = clients_with_room(config.limits.connections, each, links, descriptor_limit);
     if clients < config.limits.connections {
         tracing::warn!(
             descriptor_limit,
@@ -184,11 +188,11 @@ fn max_clients(config: &Config, descriptor_limit: u64) -> usize {
     clients
 }
 
-/// As many of the `wanted` clients as there are descriptors for.
-fn clients_with_room(wanted: usize, links: usize, descriptor_limit: u64) -> usize {
+/// As many of the `wanted` clients as there are descriptors for, `each` of which takes so many.
+fn clients_with_room(wanted: usize, each: u64, links: usize, descriptor_limit: u64) -> usize {
     // A link may be opened anew while its predecessor is being closed, with a connection beside it for its set-up.
     let taken = RESERVED_DESCRIPTORS + 3 * links as u64;
-    let room = usize::try_from(descriptor_limit.saturating_sub(taken)).unwrap_or(usize::MAX);
+    let room = usize::try_from(descriptor_limit.saturating_sub(taken) / each).unwrap_or(usize::MAX);
     wanted.min(room.max(1))
 }
 
@@ -199,10 +203,12 @@ mod tests {
     #[test]
     fn there_are_no_more_clients_than_descriptors() {
         // One for each client; three for each of three primaries' links.
-        assert_eq!(clients_with_room(10_000, 3, 1_024), 1_024 - 96 - 9);
-        assert_eq!(clients_with_room(10_000, 3, 1_048_576), 10_000);
-        assert_eq!(clients_with_room(10_000, 3, u64::MAX), 10_000);
-        assert_eq!(clients_with_room(10_000, 3, 64), 1);
+        assert_eq!(clients_with_room(10_000, 1, 3, 1_024), 1_024 - 96 - 9);
+        assert_eq!(clients_with_room(10_000, 1, 3, 1_048_576), 10_000);
+        assert_eq!(clients_with_room(10_000, 1, 3, u64::MAX), 10_000);
+        assert_eq!(clients_with_room(10_000, 1, 3, 64), 1);
+        // Two where there is an upstream.
+        assert_eq!(clients_with_room(10_000, 2, 3, 1_024), (1_024 - 96 - 9) / 2);
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ Flags are stronger than variables, and those than the file. `redlock-proxy check
 
 const PRIMARY_HELP: &str =
     "A primary: host:port, redis://[user:password@]host[:port][/db] or unix:/path; once for each";
+const UPSTREAM_HELP: &str =
+    "The server that answers every other command, written like a primary; without one: locks only";
 const PING_HELP: &str = "Where the proxy listens: host:port, redis://[user:password@]host[:port] or unix:/path";
 
 /// A Redis-protocol proxy that adds Redlock semantics: RLOCK, RUNLOCK and REXTEND over a quorum of independent primaries.
@@ -37,7 +39,7 @@ pub enum Command {
     Check(SettingsArgs),
     /// Ask a running proxy for a sign of life
     Ping(PingArgs),
-    /// Run the proxy with local primaries of its own, to try it out
+    /// Run the proxy with local primaries and an upstream of its own, to try it out
     Dev(DevArgs),
     /// Become a program that ends when this one's parent does
     #[command(hide = true)]
@@ -60,6 +62,9 @@ pub struct SettingsArgs {
     /// The primaries.
     #[arg(long = "primary", value_name = "ADDR", help = PRIMARY_HELP)]
     pub primaries: Vec<String>,
+    /// The upstream.
+    #[arg(long, value_name = "ADDR", help = UPSTREAM_HELP)]
+    pub upstream: Option<String>,
     /// What is logged: error, warn, info, debug, trace, off, or a tracing filter
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -79,6 +84,7 @@ impl SettingsArgs {
         let mut flags: Vec<Flag> = Vec::new();
         flags.extend(self.listen.into_iter().map(|value| flag("--listen", "listen", value, true)));
         flags.extend(self.primaries.into_iter().map(|value| flag("--primary", "primaries", value, true)));
+        flags.extend(self.upstream.map(|value| flag("--upstream", "upstream", value, false)));
         flags.extend(self.log_level.map(|value| flag("--log-level", "log.level", value, false)));
         flags.extend(self.log_format.map(|value| flag("--log-format", "log.format", value, false)));
         flags.extend(self.set.into_iter().map(|(key, value)| flag(&format!("--set {key}"), &key, value, false)));

@@ -1,7 +1,7 @@
 //! `redlock-proxy dev`: a whole set-up to try out on one machine, gone without a trace afterwards.
 //!
-//! It starts real servers, not imitations, so that what is seen here is what production does: one may be killed or
-//! stopped by hand, and the locks go on. Everything is in memory and on loopback ports; the one folder holds the
+//! It starts real servers, not imitations, the primaries that vote and one more as the upstream of everything else. So
+//! what is seen here is what production does: one may be killed or stopped by hand, and the locks go on. Everything is in memory and on loopback ports; the one folder holds the
 //! servers' logs and is removed at the end. The proxy itself is the ordinary one, from the ordinary configuration:
 //! what `dev` decides is handed over as flags would be, so that environment variables still set the rest.
 //!
@@ -66,8 +66,8 @@ pub(super) fn exec(ExecPrimaryArgs { program, arguments }: ExecPrimaryArgs) -> E
 enum DevError {
     #[error(transparent)]
     Program(#[from] ProgramError),
-    #[error("primary {number}: {source}")]
-    Start { number: usize, source: StartError },
+    #[error("{name}: {source}")]
+    Start { name: String, source: StartError },
     #[error(
         "127.0.0.1:{USUAL_PORT} and the {PORTS_TRIED} ports after it are taken: name another address with --listen"
     )]
@@ -89,17 +89,20 @@ async fn try_out(args: DevArgs) -> Result<(), DevError> {
     let program = Program::find(args.server.as_deref(), &search_path).await?;
     let folder = tempfile::Builder::new().prefix("redlock-proxy-dev-").tempdir().map_err(cannot("make a folder"))?;
 
-    let primaries = tokio::select! {
-        primaries = start_primaries(&program, args.primaries.into(), folder.path()) => primaries?,
+    let servers = tokio::select! {
+        servers = start_servers(&program, args.primaries.into(), folder.path()) => servers?,
         () = ending.wait() => return Ok(()),
     };
-    let addresses: Vec<_> = primaries.iter().map(|primary| primary.address).collect();
+    let addresses = Addresses {
+        upstream: servers.upstream.address,
+        primaries: servers.primaries.iter().map(|primary| primary.address).collect(),
+    };
     let (listen, port_note) = where_to_listen(args.listen)?;
     let announce = |listening: &[Address]| {
         print(&(port_note + &description(&program, &addresses, folder.path(), listening)));
     };
 
-    let (up, looked_after) = look_after(primaries);
+    let (up, looked_after) = look_after(servers);
     let served = serve(&addresses, &listen, announce, ending).await;
     drop(up);
     looked_after.join_all().await;
@@ -107,16 +110,29 @@ async fn try_out(args: DevArgs) -> Result<(), DevError> {
     served
 }
 
-/// The proxy itself, from what `--primary ADDR… --listen ADDR` would make of the configuration to its last connection.
+/// The servers that `dev` runs.
+struct Servers {
+    upstream: LocalPrimary,
+    primaries: Vec<LocalPrimary>,
+}
+
+/// Where they listen.
+struct Addresses {
+    upstream: SocketAddr,
+    primaries: Vec<SocketAddr>,
+}
+
+/// The proxy itself, from what `--primary ADDR… --upstream ADDR --listen ADDR` would make of the configuration to its last connection.
 /// The first signal drains it, a second one ends it at once.
 async fn serve(
-    primaries: &[SocketAddr],
+    addresses: &Addresses,
     listen: &Address,
     announce: impl FnOnce(&[Address]),
     mut ending: Ending,
 ) -> Result<(), DevError> {
     let flags = SettingsArgs {
-        primaries: primaries.iter().map(ToString::to_string).collect(),
+        primaries: addresses.primaries.iter().map(ToString::to_string).collect(),
+        upstream: Some(addresses.upstream.to_string()),
         listen: vec![listen.to_string()],
         ..SettingsArgs::default()
     };
@@ -144,31 +160,35 @@ async fn serve(
     Ok(())
 }
 
-async fn start_primaries(program: &Program, count: usize, folder: &Path) -> Result<Vec<LocalPrimary>, DevError> {
+async fn start_servers(program: &Program, count: usize, folder: &Path) -> Result<Servers, DevError> {
+    // One after the other, on this task: see `LocalPrimary::start` on the thread, and a port that is in use is not found
+    // free a second time.
     let mut primaries = Vec::with_capacity(count);
     for number in 1..=count {
-        // One after the other, on this task: see `LocalPrimary::start` on the thread, and a port that is in use is not
-        // found free a second time.
-        let primary = LocalPrimary::start(program, number, folder).await;
-        primaries.push(primary.map_err(|source| DevError::Start { number, source })?);
+        primaries.push(start(program, format!("primary-{number}"), folder).await?);
     }
-    Ok(primaries)
+    Ok(Servers { primaries, upstream: start(program, "upstream".to_owned(), folder).await? })
 }
 
-/// Reports a primary that ends by itself, and takes all of them down when the sender is dropped: a task ends when its
+async fn start(program: &Program, name: String, folder: &Path) -> Result<LocalPrimary, DevError> {
+    LocalPrimary::start(program, &name, folder).await.map_err(|source| DevError::Start { name, source })
+}
+
+/// Reports a server that ends by itself, and takes all of them down when the sender is dropped: a task ends when its
 /// server has.
-fn look_after(primaries: Vec<LocalPrimary>) -> (watch::Sender<()>, JoinSet<()>) {
+fn look_after(servers: Servers) -> (watch::Sender<()>, JoinSet<()>) {
     let (up, still_up) = watch::channel(());
     let mut tasks = JoinSet::new();
-    for (number, mut primary) in (1..).zip(primaries) {
+    let primaries = (1..).zip(servers.primaries).map(|(number, primary)| (format!("primary {number}"), primary));
+    for (name, mut server) in primaries.chain([("the upstream".to_owned(), servers.upstream)]) {
         let mut still_up = still_up.clone();
         tasks.spawn(async move {
             tokio::select! {
-                ended = primary.ended() => {
+                ended = server.ended() => {
                     let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                    warn!(address = %primary.address, "primary {number} has ended ({how}); it will not be started again");
+                    warn!(address = %server.address, "{name} has ended ({how}); it will not be started again");
                 }
-                _ = still_up.changed() => primary.kill().await,
+                _ = still_up.changed() => server.kill().await,
             }
         });
     }
@@ -215,12 +235,13 @@ fn cannot(what: &'static str) -> impl FnOnce(io::Error) -> DevError {
 }
 
 /// What is where, and the command to try.
-fn description(program: &Program, primaries: &[SocketAddr], folder: &Path, listening: &[Address]) -> String {
+fn description(program: &Program, addresses: &Addresses, folder: &Path, listening: &[Address]) -> String {
     let Program { path, kind, version } = program;
     let mut text = format!("{kind} {version} ({})\n", path.display());
-    for (number, address) in (1..).zip(primaries) {
+    for (number, address) in (1..).zip(&addresses.primaries) {
         let _ = writeln!(text, "  primary {number}  {address}");
     }
+    let _ = writeln!(text, "  upstream   {}", addresses.upstream);
     let _ = writeln!(text, "  folder     {} (the servers' logs; removed at the end)", folder.display());
     for address in listening {
         let _ = writeln!(text, "  listening  {address}");
@@ -267,13 +288,15 @@ mod tests {
     #[test]
     fn the_description_says_what_is_where_and_what_to_try() {
         let program = Program { path: "/usr/bin/valkey-server".into(), kind: Kind::Valkey, version: "9.1.2".into() };
-        let primaries = [7001, 7002].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let text = description(&program, &primaries, Path::new("/folder"), &[tcp("127.0.0.1", 6379)]);
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let addresses = Addresses { upstream: local(7003), primaries: vec![local(7001), local(7002)] };
+        let text = description(&program, &addresses, Path::new("/folder"), &[tcp("127.0.0.1", 6379)]);
         assert_eq!(
             text,
             "Valkey 9.1.2 (/usr/bin/valkey-server)\n\
              \x20 primary 1  127.0.0.1:7001\n\
              \x20 primary 2  127.0.0.1:7002\n\
+             \x20 upstream   127.0.0.1:7003\n\
              \x20 folder     /folder (the servers' logs; removed at the end)\n\
              \x20 listening  127.0.0.1:6379\n\
              \n\

@@ -8,6 +8,7 @@
 //! Pure: arguments in, values out. Nothing here knows a socket, a primary or the time.
 
 mod args;
+mod effect;
 mod error;
 mod local_entries;
 mod rextend;
@@ -16,6 +17,7 @@ mod runlock;
 pub mod table;
 
 pub use args::integer;
+pub use effect::{Class, Effect};
 pub use error::CommandError;
 pub(crate) use error::printable;
 pub use rextend::Rextend;

@@ -288,6 +288,14 @@ pub fn find_by_name(name: &[u8]) -> Option<&'static Entry> {
     all().find(|entry| name.eq_ignore_ascii_case(entry.name.as_bytes()))
 }
 
+/// Whether this is the name of a lock command, in lower case.
+pub fn is_lock_command(name: &[u8]) -> bool {
+    COMMANDS
+        .iter()
+        .take_while(|entry| matches!(entry.action, Action::Lock(_)))
+        .any(|entry| name == entry.name.as_bytes())
+}
+
 /// Every command, each followed by its subcommands.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     COMMANDS.iter().flat_map(|&entry| std::iter::once(entry).chain(entry.subcommands))

@@ -43,6 +43,8 @@ pub enum Kind {
     Listen(usize, &'static str),
     /// The primaries: how many at most.
     Primaries(usize),
+    /// The one server that ordinary commands go to, or none.
+    Upstream,
 }
 
 /// One key of the configuration.
@@ -74,7 +76,7 @@ impl Key {
         match &self.kind {
             Kind::Integer { default, .. } => Some(default.to_string()),
             Kind::Share { default, .. } => Some(share(*default)),
-            Kind::Quorum | Kind::Secret | Kind::SecretFile => Some("null".to_owned()),
+            Kind::Quorum | Kind::Secret | Kind::SecretFile | Kind::Upstream => Some("null".to_owned()),
             Kind::Text(_) => Some("\"\"".to_owned()),
             Kind::Choice(words) => words.first().map(ToString::to_string),
             Kind::Filter(default) => Some(format!("\"{default}\"")),
@@ -101,6 +103,7 @@ impl Key {
             Kind::Filter(_) => write!(words, "error, warn, info, debug, trace, off, or target=level, by comma"),
             Kind::Secret => write!(words, "text"),
             Kind::SecretFile => write!(words, "a path"),
+            Kind::Upstream => write!(words, "an address or a mapping, as of a primary"),
             Kind::Listen(most, _) | Kind::Primaries(most) => write!(words, "1 to {most} of them"),
         };
         words
@@ -140,6 +143,8 @@ keys! {
         "Where clients connect: host:port, [ipv6]:port or unix:/path.";
     PRIMARIES = "primaries", "addresses", Kind::Primaries(limits::PRIMARIES),
         "The independent servers that vote: an odd number, the same list for every proxy.";
+    UPSTREAM = "upstream", "", Kind::Upstream,
+        "The server that answers every other command; null is none: locks only.";
     QUORUM = "quorum", "primaries", Kind::Quorum,
         "How many primaries must agree; null is the majority.";
     KEY_PREFIX = "key_prefix", "", Kind::Text(limits::KEY_PREFIX_BYTES),
@@ -192,10 +197,13 @@ keys! {
         "Clients at a time; lowered to what the system's limit on descriptors allows.";
     LIMITS_REQUEST_BYTES = "limits.request_bytes", "bytes",
         integer(limits::REQUEST_BYTES, limits::REQUEST_BYTES_DEFAULT),
-        "The largest request.";
+        "The largest request that the proxy answers itself.";
     LIMITS_REQUEST_ELEMENTS = "limits.request_elements", "elements",
         integer(limits::REQUEST_ELEMENTS, limits::REQUEST_ELEMENTS_DEFAULT),
-        "The most arguments of a request, its command's name included.";
+        "The most arguments of a request that the proxy answers itself, its command's name included.";
+    LIMITS_RELAYED_BULK_BYTES = "limits.relayed_bulk_bytes", "bytes",
+        integer(limits::RELAYED_BULK_BYTES, limits::RELAYED_BULK_BYTES_DEFAULT),
+        "The longest argument that is passed on to the upstream.";
     LIMITS_KEY_BYTES = "limits.key_bytes", "bytes", integer(limits::KEY_BYTES, limits::KEY_BYTES_DEFAULT),
         "The longest name of a lock.";
     LIMITS_PIPELINE_DEPTH = "limits.pipeline_depth", "commands",
@@ -217,7 +225,7 @@ keys! {
         "The longest argument before AUTH.";
     LIMITS_REPLY_NESTING = "limits.reply_nesting", "levels",
         integer(limits::REPLY_NESTING, limits::REPLY_NESTING_DEFAULT),
-        "Levels of arrays within arrays in a primary's reply.";
+        "Levels of arrays within arrays in a reply of a primary or of the upstream.";
     LIMITS_OPERATIONS_PER_PRIMARY = "limits.operations_per_primary", "operations",
         integer(limits::OPERATIONS_PER_PRIMARY, limits::OPERATIONS_PER_PRIMARY_DEFAULT),
         "Operations queued for or unanswered by one primary; what comes on top fails at once.";

@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// `primaries`: one to nine, no address twice.
     pub primaries: Vec<Endpoint>,
+    /// `upstream`; `None`: the proxy serves locks only.
+    pub upstream: Option<Endpoint>,
     /// `quorum`: of as many as there are primaries.
     pub quorum: Quorum,
     /// `key_prefix`
@@ -96,6 +98,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Arguments of a request, the command's name included.
     pub request_elements: usize,
+    /// Bytes of one argument that goes to the upstream.
+    pub relayed_bulk_bytes: usize,
     /// Bytes of a lock's name.
     pub key_bytes: usize,
     /// Lock commands of one client that are under way.
@@ -110,7 +114,7 @@ pub struct Limits {
     pub unauthenticated_elements: usize,
     /// Bytes of one argument before AUTH.
     pub unauthenticated_bulk_bytes: usize,
-    /// Levels of aggregates within a primary's reply.
+    /// Levels of aggregates within a reply of a primary or of the upstream.
     pub reply_nesting: usize,
     /// Operations queued for or unanswered by one primary.
     pub operations_per_primary: usize,
@@ -173,6 +177,7 @@ fn config(values: &mut Values) -> Option<Config> {
     let primaries = values.primaries(&keys::PRIMARIES);
     // A quorum of primaries that are not all there cannot be judged.
     let total = if values.problems.len() == before { primaries.len() } else { 0 };
+    let upstream = upstream(values, &primaries);
     let quorum = quorum(values, total);
     let password = values.password(&keys::AUTH_PASSWORD, &keys::AUTH_PASSWORD_FILE);
     if password.is_none() && listen.iter().any(|address| !address.is_local()) {
@@ -181,6 +186,7 @@ fn config(values: &mut Values) -> Option<Config> {
     let config = Config {
         listen,
         primaries,
+        upstream,
         quorum: quorum.or_else(|| Quorum::majority(1))?,
         key_prefix: Bytes::from(values.text(&keys::KEY_PREFIX)),
         max_ttl: Ttl::from_millis(values.integer(&keys::MAX_TTL_MS))?,
@@ -216,6 +222,7 @@ fn limits(values: &mut Values) -> Limits {
         connections: size(values, &keys::LIMITS_CONNECTIONS),
         request_bytes: size(values, &keys::LIMITS_REQUEST_BYTES),
         request_elements: size(values, &keys::LIMITS_REQUEST_ELEMENTS),
+        relayed_bulk_bytes: size(values, &keys::LIMITS_RELAYED_BULK_BYTES),
         key_bytes: size(values, &keys::LIMITS_KEY_BYTES),
         pipeline_depth: size(values, &keys::LIMITS_PIPELINE_DEPTH),
         buffer_bytes: size(values, &keys::LIMITS_BUFFER_BYTES),
@@ -226,6 +233,15 @@ fn limits(values: &mut Values) -> Limits {
         reply_nesting: size(values, &keys::LIMITS_REPLY_NESTING),
         operations_per_primary: size(values, &keys::LIMITS_OPERATIONS_PER_PRIMARY),
     }
+}
+
+/// The upstream; told of when it is a primary as well, since its clients can then write and delete locks.
+fn upstream(values: &mut Values, primaries: &[Endpoint]) -> Option<Endpoint> {
+    let upstream = values.upstream(&keys::UPSTREAM)?;
+    if primaries.iter().any(|primary| primary.address == upstream.address) {
+        values.warn(&keys::UPSTREAM, "is one of the primaries: whoever writes there can overwrite and delete locks");
+    }
+    Some(upstream)
 }
 
 /// The quorum of `total` primaries; `None` where it is wrong and told of, or there are none.

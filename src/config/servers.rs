@@ -1,6 +1,6 @@
-//! Lists of servers: where to listen, and the primaries.
+//! Servers: where to listen, the primaries, the upstream.
 //!
-//! Each entry has a place of its own, and one that is wrong does not keep the others from being read.
+//! Each entry of a list has a place of its own, and one that is wrong does not keep the others from being read.
 
 use std::str::FromStr;
 
@@ -20,7 +20,7 @@ struct Entry<'a> {
     part: Vec<Step>,
 }
 
-/// A primary as it was written, its fields read one by one.
+/// A server as it was written, its fields read one by one.
 #[derive(Default)]
 struct Fields {
     address: Option<Endpoint>,
@@ -66,7 +66,7 @@ impl Values {
         let mut primaries: Vec<Endpoint> = Vec::new();
         let mut lines = Vec::new();
         for mut entry in self.entries(key, *most, "10.0.0.1:6379").unwrap_or_default() {
-            let Some((endpoint, file)) = self.primary(&mut entry) else { continue };
+            let Some((endpoint, file)) = self.server(&mut entry) else { continue };
             if let Some(earlier) = primaries.iter().position(|other| other.address == endpoint.address) {
                 let text = format!("is the same server as {}[{earlier}]; it has one vote, name it once", key.path);
                 self.wrong_entry(&entry, text);
@@ -78,8 +78,32 @@ impl Values {
         primaries
     }
 
-    /// One primary, and the file that its password came from. `None` when it has no address.
-    fn primary(&mut self, entry: &mut Entry<'_>) -> Option<(Endpoint, Option<String>)> {
+    /// The upstream, if there is one.
+    pub(super) fn upstream(&mut self, key: &'static Key) -> Option<Endpoint> {
+        let Kind::Upstream = &key.kind else { misread(key) };
+        let given = self.settings.given(key).cloned();
+        let given =
+            given.filter(|given| !matches!(given.value, Raw::Nothing | Raw::Refused) && !is_empty(&given.value));
+        let found =
+            given.and_then(|Given { value, origin }| self.server(&mut Entry { key, value, origin, part: Vec::new() }));
+        match &found {
+            None => self.show(key, "null"),
+            Some((endpoint, file)) => match Shown::endpoint(endpoint, file.as_deref()).as_slice() {
+                [address] => self.show(key, address.trim_start_matches("- ")),
+                // As an entry of a list it has a dash in front; here it is a mapping of its own.
+                lines => {
+                    self.show_list(
+                        key,
+                        lines.iter().map(|line| line.get(2..).unwrap_or_default().to_owned()).collect(),
+                    );
+                }
+            },
+        }
+        found.map(|(endpoint, _)| endpoint)
+    }
+
+    /// One server, and the file that its password came from. `None` when it has no address.
+    fn server(&mut self, entry: &mut Entry<'_>) -> Option<(Endpoint, Option<String>)> {
         let before = self.problems.len();
         let Fields { address, user, password, password_file } = self.fields(entry);
         let Some(mut endpoint) = address else {
@@ -110,7 +134,7 @@ impl Values {
         Some((endpoint, password_file))
     }
 
-    /// The fields of a primary that is a mapping; an address alone is a mapping of one.
+    /// The fields of a server that is a mapping; an address alone is a mapping of one.
     fn fields(&mut self, entry: &mut Entry<'_>) -> Fields {
         let mut fields = Fields::default();
         let address = |raw: &Raw| {
@@ -168,4 +192,9 @@ impl Values {
     fn wrong_entry(&mut self, entry: &Entry<'_>, text: String) {
         self.problems.push(Finding::new(entry.origin.place(&entry.part), named(entry.key.path, &entry.part), text));
     }
+}
+
+/// Whether a variable or a flag says nothing: `REDLOCK_PROXY_UPSTREAM=`.
+fn is_empty(value: &Raw) -> bool {
+    matches!(value, Raw::Loose { text, .. } if text.trim().is_empty())
 }

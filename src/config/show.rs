@@ -18,7 +18,7 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    /// The lines of one primary. Its password is shown as the file that it came from, or as a mark.
+    /// The lines of one server in a list. Its password is shown as the file that it came from, or as a mark.
     pub(super) fn endpoint(endpoint: &Endpoint, password_file: Option<&str>) -> Vec<String> {
         let address = match &endpoint.address {
             address @ Address::Tcp { .. } if endpoint.database != 0 => {

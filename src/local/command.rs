@@ -32,18 +32,27 @@ pub(super) fn info(names: &[Bytes]) -> Reply {
 
 /// `COMMAND DOCS [command-name …]`: names that are none are left out.
 pub(super) fn docs(names: &[Bytes]) -> Reply {
-    let documented = |entry: &'static Entry| (bulk(entry.name), documentation(entry));
     if names.is_empty() {
-        Reply::Map(COMMANDS.iter().map(|entry| documented(entry)).collect())
+        Reply::Map(COMMANDS.iter().copied().map(documented).collect())
     } else {
         Reply::Map(names.iter().filter_map(|name| table::find_by_name(name)).map(documented).collect())
     }
 }
 
+/// A command's name and its documentation.
+pub(super) fn documented(entry: &'static Entry) -> (Reply, Reply) {
+    (bulk(entry.name), documentation(entry))
+}
+
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`: names, those of subcommands too.
 pub(super) fn list(arguments: &[Bytes]) -> Result<Reply, Refusal> {
+    list_of(arguments, table::all())
+}
+
+/// The same, of these commands.
+pub(super) fn list_of(arguments: &[Bytes], entries: impl Iterator<Item = &'static Entry>) -> Result<Reply, Refusal> {
     let names = |wanted: &dyn Fn(&Entry) -> bool| {
-        Ok(Reply::Array(table::all().filter(|entry| wanted(entry)).map(|entry| bulk(entry.name)).collect()))
+        Ok(Reply::Array(entries.filter(|entry| wanted(entry)).map(|entry| bulk(entry.name)).collect()))
     };
     match arguments {
         [] => names(&|_| true),
@@ -90,7 +99,7 @@ pub(super) fn help(container: &'static str) -> Reply {
 }
 
 /// The ten parts by which COMMAND INFO tells of a command.
-fn details(entry: &Entry) -> Reply {
+pub(super) fn details(entry: &Entry) -> Reply {
     let (first, last, step) = entry.keys.positions();
     let subcommands = if entry.subcommands.is_empty() {
         Reply::Set(Vec::new())

@@ -42,7 +42,8 @@ impl Connection {
         self.authenticated = true;
     }
 
-    pub(super) fn speak(&mut self, version: Version) {
+    /// The protocol has changed.
+    pub fn speak(&mut self, version: Version) {
         self.version = version;
         self.registration.update(|details| details.version = version);
     }
@@ -54,7 +55,7 @@ impl Connection {
     }
 
     /// `RESET`: as the connection began. What the client said about its library still holds, and stays.
-    pub(super) fn reset(&mut self) -> Reply {
+    pub fn reset(&mut self) -> Reply {
         self.authenticated = !self.password_required;
         self.name(&Bytes::new());
         self.speak(Version::default());

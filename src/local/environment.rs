@@ -6,6 +6,7 @@ use crate::counters::Counters;
 use crate::latency::Latency;
 use crate::lock::{Moment, Quorum};
 use crate::primary::PrimarySnapshot;
+use crate::relay::State;
 
 /// The proxy as it stands at the moment of one answer. Made anew for each, from references.
 pub struct Environment<'a> {
@@ -33,6 +34,8 @@ pub struct Environment<'a> {
     pub clients: &'a Clients,
     /// How long recent grants took.
     pub latency: &'a Latency,
+    /// Whether the upstream can be reached; `None` when there is none.
+    pub upstream: Option<State>,
     /// Looks at the primaries. Called by the answers that tell of them, and by no other.
     pub primaries: &'a (dyn Fn() -> Snapshot + Sync),
 }

@@ -11,6 +11,7 @@ use super::{Environment, PROXY_VERSION, REDIS_VERSION};
 use crate::counters::Counter;
 use crate::primary::PrimaryState;
 use crate::protocol::Reply;
+use crate::relay::State;
 
 /// `INFO [section …]`: the named sections, in their own order; all of them when none is named. Unknown names say
 /// nothing.
@@ -93,14 +94,21 @@ fn redlock(section: &mut Section<'_>, environment: &Environment<'_>) {
     section.field("version", PROXY_VERSION);
     section.field("run_id", environment.run_id);
     section.field("uptime_in_seconds", environment.now.since(environment.started).as_secs());
-    section.field("mode", "lock_only");
+    section.field("mode", if environment.upstream.is_some() { "relay" } else { "lock_only" });
     section.field("ready", u8::from(snapshot.ready));
     section.field("primaries", snapshot.primaries.len());
     let up = snapshot.primaries.iter().filter(|primary| primary.state == PrimaryState::Up).count();
     section.field("primaries_up", up);
     section.field("primaries_voting", snapshot.voting);
     section.field("quorum", snapshot.quorum.needed());
-    section.field("upstream", "none");
+    section.field(
+        "upstream",
+        match environment.upstream {
+            None => "none",
+            Some(State::Up) => "up",
+            Some(State::Down) => "down",
+        },
+    );
     redlock_counters(section, environment);
     let percentiles = environment.latency.percentiles(environment.now);
     section.field("rlock_usec_p50", percentiles.p50);
@@ -151,6 +159,12 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("withdrawals_pending", &counters.withdrawals_pending),
         ("late_grants_undone", &counters.late_grants_undone),
         ("incarnation_changes", &counters.incarnation_changes),
+        ("relay_connections", &counters.relay_connections),
+        ("relay_connect_failures", &counters.relay_connect_failures),
+        ("relay_commands", &counters.relay_commands),
+        ("relay_fences", &counters.relay_fences),
+        ("relay_bytes_in", &counters.relay_bytes_in),
+        ("relay_bytes_out", &counters.relay_bytes_out),
         ("errors_syntax", &counters.errors_syntax),
         ("errors_auth", &counters.errors_auth),
         ("errors_limit", &counters.errors_limit),
@@ -188,6 +202,8 @@ mod tests {
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
              rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
+             relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
+             relay_bytes_in:0\nrelay_bytes_out:0\n\
              errors_syntax:0\nerrors_auth:0\nerrors_limit:0\nerrors_protocol:0\nclients_closed_output_limit:0\n\
              rlock_usec_p50:40\nrlock_usec_p99:40\nrlock_usec_p999:40\n\
              primary0:address=127.0.0.1:7001,state=up,rtt_us=85,operations=12345,unknown=0,unsent=0,reconnects=1,queue=0\n\

@@ -14,10 +14,12 @@ mod environment;
 mod glob;
 mod hello;
 mod info;
+mod merge;
 mod refusal;
 
 pub use connection::Connection;
 pub use environment::{Environment, Snapshot};
+pub use merge::{Merge, Question};
 
 use bytes::Bytes;
 

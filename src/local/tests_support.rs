@@ -81,6 +81,7 @@ impl Fixture {
                     counters: &self.counters,
                     clients: &self.clients,
                     latency: &self.latency,
+                    upstream: None,
                     primaries: &snapshot,
                 };
                 answer(&request, &mut self.connection, &environment)
@@ -127,6 +128,7 @@ fn limits() -> Limits {
         connections: 10_000,
         request_bytes: 1_048_576,
         request_elements: 1_024,
+        relayed_bulk_bytes: 536_870_912,
         key_bytes: 4_096,
         pipeline_depth: 1_024,
         buffer_bytes: 65_536,

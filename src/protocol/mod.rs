@@ -4,6 +4,7 @@
 //! pieces, measured against a limit before memory is set aside for it, and looked at once, however slowly it drips in.
 //!
 //! - [`RequestDecoder`] takes whole requests off a client's read buffer, [`Reply`] writes what the proxy answers itself.
+//! - [`RequestDelimiter`] finds where a request ends that is passed on, and what it is called, without decoding it.
 //! - [`ReplyScanner`] finds where a reply ends without decoding it; [`AnswerReader`] decodes the small ones that
 //!   primaries send to the proxy.
 //!
@@ -12,6 +13,7 @@
 
 mod answer;
 mod boundary;
+mod delimiter;
 mod inline;
 mod integer;
 mod reply;
@@ -19,6 +21,7 @@ mod request;
 
 pub use answer::{Answer, AnswerReader};
 pub use boundary::{ReplyError, ReplyScanner, Scan};
+pub use delimiter::{Advance, Beginning, Head, RequestDelimiter, Word};
 pub use integer::parse_integer;
 pub use reply::{Reply, Version};
 pub use request::{ProtocolError, Request, RequestDecoder, RequestLimits, encode_request};

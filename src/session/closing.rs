@@ -71,8 +71,28 @@ impl Service {
 }
 
 impl Session {
+    /// Waiting for this has ended: if for a failure only, no read or write will tell of it.
+    pub(super) fn look_whether_lost(&mut self, interest: Option<Interest>) {
+        if interest == Some(Interest::ERROR) {
+            let error = self.socket.take_error().unwrap_or_else(Some);
+            self.lose(&error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()));
+        }
+    }
+
     /// Writes what is owed, takes leave, and waits a while for the client to do the same.
     pub(super) async fn close(mut self) {
+        let mut through = self.through.take();
+        if let Some(through) = &mut through {
+            self.take_over_replies(through);
+        }
+        let rest = std::mem::take(&mut self.input);
+        self.take_leave().await;
+        if let Some(through) = through {
+            through.see_off(rest).await;
+        }
+    }
+
+    async fn take_leave(mut self) {
         while self.stage != Stage::Broken && !self.replies.is_empty() {
             let before = self.replies.unwritten_bytes();
             self.write();
@@ -91,7 +111,7 @@ impl Session {
         let told = self.socket.shutdown_write();
         let stayed = match told {
             Ok(()) if self.caller.has_left() && self.unconfirmed.0.is_empty() => Ok(()),
-            Ok(()) if self.caller.has_left() => self.watch().await,
+            Ok(()) if self.caller.has_left() => watch(&self.socket).await,
             Ok(()) => timeout(LINGERING_CLOSE, discard(&mut self.socket)).await.unwrap_or(Ok(())),
             Err(error) => Err(error),
         };
@@ -100,12 +120,12 @@ impl Session {
             self.unconfirmed.withdraw(&self.service);
         }
     }
+}
 
-    /// Waits whether the client, whose stream has ended, turns out to be gone.
-    async fn watch(&self) -> io::Result<()> {
-        let _ = timeout(LINGERING_CLOSE, self.socket.ready(Interest::ERROR)).await;
-        self.socket.take_error()?.map_or(Ok(()), Err)
-    }
+/// Waits whether the client, whose stream has ended, turns out to be gone.
+async fn watch(socket: &Socket) -> io::Result<()> {
+    let _ = timeout(LINGERING_CLOSE, socket.ready(Interest::ERROR)).await;
+    socket.take_error()?.map_or(Ok(()), Err)
 }
 
 /// Reads, without any use for it, until the peer's stream ends.

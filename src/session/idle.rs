@@ -21,7 +21,8 @@ impl Session {
     /// The idle timer has run out: closes the connection if it was idle all the time, else sets the timer anew.
     pub(super) fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
         let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
-        if self.in_flight > 0 {
+        let is_patient = self.through.as_ref().is_some_and(|through| through.is_patient());
+        if self.in_flight > 0 || (is_patient && !self.service.drain.has_begun()) {
             self.touch();
         }
         let due = self.active_at + limit;

@@ -12,13 +12,21 @@
 //! Memory is bounded by not reading: a client that has too much in flight, or that does not read its replies, is not
 //! read from until that has changed.
 
+mod buffers;
 mod closing;
 mod door;
+mod glimpse;
 mod idle;
 mod lanes;
 mod lock_reply;
+mod mode;
+mod owed;
+mod phase;
 mod reply_queue;
+mod requests;
 mod service;
+mod subscriptions;
+mod through;
 
 use std::future::pending;
 use std::io::{self, ErrorKind};
@@ -41,15 +49,13 @@ use self::idle::expired;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
+use self::through::Through;
 use crate::command::LockCommand;
 use crate::coordinator::Caller;
-use crate::counters::ErrorKind as ErrorCounter;
-use crate::limits::{READ_AHEAD_BYTES, REQUESTS_PER_TURN};
-use crate::local::{self, Connection};
-use crate::lock::Moment;
+use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
+use crate::local::Connection;
 use crate::net::{Peer, Socket};
-use crate::protocol::{ProtocolError, Reply, Request, RequestDecoder, RequestLimits};
-use crate::router::{self, Route, SessionMode};
+use crate::protocol::RequestDecoder;
 
 #[cfg(doc)]
 use crate::coordinator::Grant;
@@ -100,6 +106,10 @@ struct Session {
     unconfirmed: Unconfirmed,
     /// How long the connection may be of no use before it is closed.
     idle_limit: Option<Duration>,
+    /// The way to the upstream, where there is one.
+    through: Option<Box<Through>>,
+    /// Commands sent to it that were not counted yet.
+    relayed: u64,
     /// When it was last of any; kept up to date only where there is a limit.
     active_at: Instant,
 }
@@ -115,6 +125,8 @@ impl Session {
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
             idle_limit: service.limits.idle_timeout,
+            through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
+            relayed: 0,
             service,
             socket,
             stage: Stage::Open,
@@ -147,20 +159,23 @@ impl Session {
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
             }
+            self.relay();
             self.write();
             if self.is_over() {
                 break;
             }
-            if !self.starved && self.may_take() {
+            if self.may_go_on() {
                 // Its turn is over, but not its requests.
                 tokio::task::yield_now().await;
                 continue;
             }
+            self.rest();
             let interest = self.interest();
             tokio::select! {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
-                () = ready(&self.socket, interest) => {}
+                () = ready(&self.socket, interest) => self.look_whether_lost(interest),
+                () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
                     // A holder gets the chance to release; one that is silent is not waited for to the end.
                     draining = true;
@@ -180,7 +195,10 @@ impl Session {
         if !self.wants_bytes() {
             return;
         }
-        self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes));
+        match &mut self.through {
+            None => self.input.reserve(READ_AHEAD_BYTES.min(self.service.limits.buffer_bytes)),
+            Some(_) => buffers::make_room(&mut self.input, OUTPUT_CHUNK_BYTES.min(self.service.limits.buffer_bytes)),
+        }
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
@@ -189,6 +207,9 @@ impl Session {
             Ok(_) => {
                 self.starved = false;
                 self.touch();
+                if let Some(through) = &mut self.through {
+                    through.try_again();
+                }
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
@@ -197,70 +218,32 @@ impl Session {
         }
     }
 
-    /// Runs the requests that have come whole, up to one turn's share.
+    /// Looks at what has come, and at what it waits for.
     fn take_requests(&mut self) {
-        if self.starved {
-            return;
-        }
-        let now = self.service.clock.now();
-        for _ in 0..REQUESTS_PER_TURN {
-            if !self.may_take() {
-                return;
+        if let Some(mut through) = self.through.take() {
+            if !self.starved || through.is_stirred() {
+                self.forward(&mut through);
             }
-            let limits = self.request_limits();
-            match self.decoder.decode(&mut self.input, &limits) {
-                Ok(Some(request)) => self.take(request, now),
-                Ok(None) => {
-                    self.starved = true;
-                    return;
-                }
-                Err(error) => return self.refuse_input(error),
-            }
+            self.through = Some(through);
+        } else {
+            self.run_requests();
         }
     }
 
-    fn take(&mut self, request: Request, now: Moment) {
-        self.connection.client().touch(now);
-        match router::route(request, self.connection.mode(), &self.service.command_limits) {
-            Route::Lock(LockCommand::Rlock(_)) if self.service.drain.has_begun() => {
-                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
-            }
-            Route::Lock(command) => self.enter(command, now),
-            Route::Local(request) => {
-                let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
-                self.reply(&answer.reply);
-                if answer.close {
-                    self.stage = Stage::Stopped;
-                }
-            }
-            Route::Refuse(error) => {
-                self.service.counters.count_error(error.kind());
-                self.reply(&error.into());
-            }
-            Route::Close => {
-                tracing::debug!("not a client of ours: this is HTTP");
-                self.stage = Stage::Stopped;
-            }
+    /// Lets both directions of the way to the upstream advance.
+    fn relay(&mut self) {
+        if let Some(mut through) = self.through.take() {
+            self.exchange(&mut through);
+            self.through = Some(through);
         }
-    }
-
-    /// Answers in the protocol that the connection speaks at this point of its requests.
-    fn reply(&mut self, reply: &Reply) {
-        self.replies.push(self.connection.version(), reply);
-    }
-
-    /// A lock command gets its place among the replies, and begins unless one on its key is under way.
-    fn enter(&mut self, command: LockCommand, now: Moment) {
-        self.in_flight += 1;
-        let reply = self.replies.reserve(self.connection.version());
-        let resource = command.resource().clone();
-        let launch = Launch { reply, command, read_at: Some(now) };
-        self.startable.extend(self.lanes.enter(&resource, launch));
     }
 
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
         self.touch();
+        if let Some(through) = &mut self.through {
+            through.stir();
+        }
         while let Some(next) = self.lanes.leave(&finished.resource) {
             // A lock that nobody can be told of is not asked for. What was asked to be released is released.
             if self.stage == Stage::Broken && matches!(next.command, LockCommand::Rlock(_)) {
@@ -299,20 +282,16 @@ impl Session {
                 break;
             }
         }
+        if let Some(mut through) = self.through.take() {
+            self.write_relayed(&mut through);
+            self.through = Some(through);
+        }
         let unread = self.replies.unwritten_bytes();
         if unread > self.service.limits.output_buffer_bytes {
             self.service.counters.clients_closed_output_limit.increment();
             tracing::warn!(unread, "closing a client that does not read its replies: limits.output_buffer_bytes");
             self.give_up();
         }
-    }
-
-    /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
-    fn refuse_input(&mut self, error: ProtocolError) {
-        tracing::debug!(%error, "closing a client that does not speak the protocol");
-        self.service.counters.count_error(ErrorCounter::Protocol);
-        self.reply(&Reply::Error(format!("ERR {error}").into()));
-        self.stage = Stage::Stopped;
     }
 
     /// The connection has failed.
@@ -331,17 +310,6 @@ impl Session {
         let _ = self.socket.shutdown();
     }
 
-    fn request_limits(&self) -> RequestLimits {
-        let limits = &self.service.limits;
-        let unauthenticated = self.connection.mode() == SessionMode::Unauthenticated;
-        let (elements, bulk_bytes) = if unauthenticated {
-            (limits.unauthenticated_elements, limits.unauthenticated_bulk_bytes)
-        } else {
-            (limits.request_elements, limits.request_bytes)
-        };
-        RequestLimits { elements, bulk_bytes, request_bytes: limits.request_bytes, unauthenticated }
-    }
-
     /// Whether another request may be taken on: nothing is full.
     fn may_take(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Ended)
@@ -350,17 +318,37 @@ impl Session {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.stage == Stage::Open && self.starved && self.may_take()
+        let has_room = match &self.through {
+            None => self.starved && self.may_take(),
+            // What is behind a closed gate is read as far as the buffer goes; what is open is passed on.
+            Some(through) if self.starved => through.cleared() < self.service.limits.buffer_bytes,
+            Some(_) => self.input.len() < self.service.limits.buffer_bytes,
+        };
+        self.stage == Stage::Open && has_room
     }
 
-    /// What the socket is waited for; nothing when only lock commands can bring this session on.
+    /// Whether there is more to do without waiting for anything.
+    fn may_go_on(&self) -> bool {
+        match &self.through {
+            None => !self.starved && self.may_take(),
+            Some(through) => {
+                through.is_stirred()
+                    && (!self.starved || through.is_gate_closed())
+                    && matches!(self.stage, Stage::Open | Stage::Ended)
+            }
+        }
+    }
+
+    /// What the socket is waited for; at least its failure, as long as something can be written to it.
     fn interest(&self) -> Option<Interest> {
-        let wants_room = self.stage != Stage::Broken && self.replies.is_ready();
+        let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
+        let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
         match (self.wants_bytes(), wants_room) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),
             (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
+            // It may break all the same.
+            (false, false) => (self.stage != Stage::Broken).then_some(Interest::ERROR),
         }
     }
 
@@ -369,7 +357,10 @@ impl Session {
         self.in_flight == 0
             && match self.stage {
                 Stage::Open => false,
-                Stage::Ended => self.starved && self.replies.is_empty(),
+                Stage::Ended => {
+                    let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
+                    self.starved && self.replies.is_empty() && is_finished
+                }
                 Stage::Stopped | Stage::Broken => true,
             }
     }

@@ -106,6 +106,21 @@ impl<T: Timed> ReplyQueue<T> {
         }
     }
 
+    /// Queues replies that somebody else has encoded.
+    pub(super) fn push_bytes(&mut self, replies: &[u8]) {
+        if let Some(last) = self.line.back_mut() {
+            last.behind.extend_from_slice(replies);
+            self.line_bytes += replies.len();
+        } else {
+            self.output.extend_from_slice(replies);
+        }
+    }
+
+    /// Puts whole messages in front of every reply that cannot leave yet. Between writes only.
+    pub(super) fn interject(&mut self, messages: &[u8]) {
+        self.output.extend_from_slice(messages);
+    }
+
     /// Keeps the place of a lock command's reply.
     pub(super) fn reserve(&mut self, version: Version) -> ReplyId {
         let id = ReplyId(self.first + self.line.len() as u64);

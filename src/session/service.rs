@@ -16,6 +16,7 @@ use crate::latency::Latency;
 use crate::limits::DRAIN_IDLE_FRACTION;
 use crate::local::{Environment, Snapshot};
 use crate::lock::Moment;
+use crate::relay::Upstreams;
 
 /// The proxy, as a session sees it.
 pub struct Service {
@@ -32,6 +33,8 @@ pub struct Service {
     pub(crate) limits: Limits,
     pub(crate) command_limits: CommandLimits,
     pub(crate) tcp: Tcp,
+    /// The way to the upstream; `None`: there is none, and locks only.
+    pub(crate) upstreams: Option<Arc<Upstreams>>,
     password: Option<Secret>,
     facts: Facts,
     primaries: Box<dyn Fn() -> Snapshot + Send + Sync>,
@@ -62,6 +65,7 @@ impl Service {
         facts: Facts,
         primaries: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Arc<Self> {
+        let upstreams = Upstreams::new(config, &counters);
         Arc::new(Self {
             clock: coordinator.clock(),
             coordinator,
@@ -74,6 +78,7 @@ impl Service {
             limits: config.limits,
             command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift),
             tcp: config.tcp,
+            upstreams,
             password: config.password.clone(),
             facts,
             primaries: Box::new(primaries),
@@ -99,6 +104,7 @@ impl Service {
             counters: &self.counters,
             clients: &self.clients,
             latency: &self.latency,
+            upstream: self.upstreams.as_ref().map(|upstreams| upstreams.state()),
             primaries: &*self.primaries,
         }
     }

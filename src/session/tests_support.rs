@@ -279,6 +279,7 @@ fn config() -> Config {
     Config {
         listen: vec![Address::Tcp { host: "127.0.0.1".into(), port: 0 }],
         primaries: Vec::new(),
+        upstream: None,
         quorum: Quorum::majority(3).expect("a small set"),
         key_prefix: Bytes::new(),
         max_ttl: Ttl::from_millis(defaults::MAX_TTL_MS_DEFAULT).expect("in range"),
@@ -303,6 +304,7 @@ fn config() -> Config {
             connections: 100,
             request_bytes: 1_048_576,
             request_elements: 1_024,
+            relayed_bulk_bytes: 536_870_912,
             key_bytes: 4_096,
             pipeline_depth: 1_024,
             buffer_bytes: 65_536,

@@ -93,6 +93,7 @@ async fn the_command_that_dev_prints_takes_a_lock() {
     assert!(dev.printed.contains(&format!("try: redis-cli -p {} RLOCK job 30000", dev.port)), "{}", dev.printed);
 
     let granted = lines_of(&dev, &["RLOCK", "job", "30000"]).await;
+    assert_eq!(lines_of(&dev, &["SET", "data", "1"]).await, ["OK"]);
     let [token, validity] = &granted[..] else { panic!("a token and a validity, not {granted:?}") };
     assert!(validity.parse::<u64>().is_ok_and(|validity| (1..=30_000).contains(&validity)), "{validity}");
     assert_eq!(lines_of(&dev, &["RUNLOCK", "job", token]).await, ["1"]);

@@ -40,7 +40,7 @@ const PORT_ATTEMPTS: usize = 10;
 /// How much of a dead server's output an error shows: the end of it, where the reason stands.
 const OUTPUT_SHOWN_BYTES: usize = 2000;
 
-/// Why a primary did not start.
+/// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     /// A process, a file or a port could not be had.
@@ -83,12 +83,12 @@ pub(super) struct LocalPrimary {
 }
 
 impl LocalPrimary {
-    /// Starts `program` on a free loopback port and waits until it answers; its output goes to `primary-NUMBER.log`.
+    /// Starts `program` on a free loopback port and waits until it answers; its output goes to `NAME.log`.
     ///
     /// Must be polled on a thread that lives as long as the program, which means the main one: what Linux calls the
     /// parent's death is the death of the *thread* that started the child.
-    pub(super) async fn start(program: &Program, number: usize, folder: &Path) -> Result<Self, StartError> {
-        let log = folder.join(format!("primary-{number}.log"));
+    pub(super) async fn start(program: &Program, name: &str, folder: &Path) -> Result<Self, StartError> {
+        let log = folder.join(format!("{name}.log"));
         let mut attempts_left = PORT_ATTEMPTS;
         loop {
             attempts_left -= 1;
@@ -103,7 +103,7 @@ impl LocalPrimary {
     async fn start_on(program: &Program, port: u16, folder: &Path, log: &Path) -> Result<Self, StartError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let process = spawn(program, port, folder, log)
-            .map_err(|source| StartError::System { what: "start a primary", source })?;
+            .map_err(|source| StartError::System { what: "start a server", source })?;
         let mut primary = Self { address, process };
 
         let path = || program.path.clone();
@@ -118,7 +118,7 @@ impl LocalPrimary {
         match primary.process.try_wait() {
             Ok(None) => Ok(primary),
             Ok(Some(status)) => Err(ended(path(), port, Ok(status), log)),
-            Err(source) => Err(StartError::System { what: "wait for a primary", source }),
+            Err(source) => Err(StartError::System { what: "wait for a server", source }),
         }
     }
 
@@ -201,7 +201,7 @@ async fn answers_ping(address: SocketAddr) -> io::Result<bool> {
 fn ended(program: PathBuf, port: u16, status: io::Result<ExitStatus>, log: &Path) -> StartError {
     match status {
         Ok(status) => StartError::Ended { program, port, status, output: end_of(log) },
-        Err(source) => StartError::System { what: "wait for a primary", source },
+        Err(source) => StartError::System { what: "wait for a server", source },
     }
 }
 

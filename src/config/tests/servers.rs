@@ -159,6 +159,48 @@ fn a_quorum_is_the_majority_or_more() {
 }
 
 #[test]
+fn the_upstream_is_one_server_written_like_a_primary_or_none() {
+    let key = &keys::UPSTREAM;
+    let endpoint = |user: Option<&str>, password: Option<&str>, database| Endpoint {
+        address: Address::Tcp { host: "u".to_owned(), port: 1 },
+        user: user.map(str::to_owned),
+        password: password.map(|password| Secret::new(password.to_owned())),
+        database,
+    };
+    assert_eq!(three_primaries().config().upstream, None);
+    assert_eq!(three_primaries().key(Source::File, key, "null").config().upstream, None);
+    assert_eq!(three_primaries().key(Source::Variable, key, "").config().upstream, None);
+    for source in SOURCES {
+        let with = |value: &str| three_primaries().key(source, key, value);
+        assert_eq!(with("u:1").config().upstream, Some(endpoint(None, None, 0)));
+        assert_eq!(with("redis://me:p%40ss@u:1/3").config().upstream, Some(endpoint(Some("me"), Some("p@ss"), 3)));
+        let unix = with("unix:/run/u.sock").config().upstream.map(|upstream| upstream.address);
+        assert_eq!(unix, Some(Address::Unix("/run/u.sock".into())));
+        assert!(with("u").refusal().starts_with(&format!("{}`u` has no port", source.place(key))));
+        assert!(with("rediss://u:1").refusal().contains("TLS is not supported yet"));
+        assert!(with("u:0").refusal().contains("the port is 0"));
+        let itself = format!("{}is one of the primaries: ", source.place(key));
+        let warnings = with("b:2").warnings();
+        assert!(warnings.len() == 1 && warnings[0].starts_with(&itself), "{warnings:?}");
+    }
+    let given = nothing();
+    let file = given.write("secret", "from the file\n");
+    let given =
+        given.file(format!("primaries: [a:1, b:1, c:1]\nupstream: {{address: 'u:1', password_file: {file}}}\n"));
+    assert_eq!(given.config().upstream, Some(endpoint(None, Some("from the file"), 0)));
+    assert!(
+        given.yaml().contains("upstream: # redlock.yaml:2\n  address: \"u:1\"\n  password_file: "),
+        "{}",
+        given.yaml()
+    );
+    assert_eq!(nothing().file(given.load().expect("valid").to_yaml()).config().upstream, given.config().upstream);
+    let refusal = three_primaries().file("upstream:\n  address: u:1\n  pasword: hidden\n").refusal();
+    assert!(refusal.starts_with("redlock.yaml:3: upstream.pasword: is not known here"), "{refusal}");
+    let refusal = three_primaries().file("upstream: [u:1]\n").refusal();
+    assert!(refusal.starts_with("redlock.yaml:1: upstream: is a list, not text"), "{refusal}");
+}
+
+#[test]
 fn listening_beyond_this_machine_without_a_password_is_warned_of_once() {
     let listen = |addresses: &str| three_primaries().flag("listen", addresses);
     for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1", "unix:/s"] {

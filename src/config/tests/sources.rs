@@ -31,10 +31,7 @@ fn names_that_are_no_keys_are_refused_with_the_nearest() {
         ("limits: 5\n", "1: limits: is an integer; it is a section, its keys stand indented below it"),
         ("'': {attempts: 1}\n", "1: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are"),
         ("\"a\\nb\": 1\n", "1: a?b: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are"),
-        (
-            "upstream: a:1\n",
-            "1: upstream: is not a key; `redlock-proxy check --primary localhost:6379` shows all there are",
-        ),
+        ("upstreams: a:1\n", "1: upstreams: is not a key; did you mean `upstream`?"),
         ("attempts: 1\nattempts: 2\n", "2: attempts: stands here a second time; keep one of the two"),
         ("limits:\n  key_bytes: 1\ntcp:\nlimits:\n", "4: limits: stands here a second time; keep one of the two"),
         ("limits:\n  key_bytes: 1\n  key_bytes: 2\n", "3: limits.key_bytes: stands here a second time"),
@@ -58,11 +55,11 @@ fn names_that_are_no_keys_are_refused_with_the_nearest() {
 
 #[test]
 fn keys_whose_feature_does_not_exist_are_unknown() {
-    for key in ["upstream", "set_name", "max_wait_ms", "fence_retention_ms", "quarantine", "new_set"] {
+    for key in ["set_name", "max_wait_ms", "fence_retention_ms", "quarantine", "new_set"] {
         let refusal = three_primaries().file(format!("{key}: 5\n")).refusal();
         assert!(refusal.starts_with(&format!("redlock.yaml:1: {key}: is not a key")), "{refusal}");
     }
-    for key in ["relayed_bulk_bytes", "waiters", "waiters_per_key", "session_locks", "session_locks_per_connection"] {
+    for key in ["waiters", "waiters_per_key", "session_locks", "session_locks_per_connection"] {
         let refusal = three_primaries().file(format!("limits:\n  {key}: 5\n")).refusal();
         assert!(refusal.starts_with(&format!("redlock.yaml:2: limits.{key}: is not a key")), "{refusal}");
     }

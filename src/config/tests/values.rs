@@ -26,6 +26,7 @@ fn number(config: &Config, path: &str) -> u128 {
         "limits.connections" => limits.connections,
         "limits.request_bytes" => limits.request_bytes,
         "limits.request_elements" => limits.request_elements,
+        "limits.relayed_bulk_bytes" => limits.relayed_bulk_bytes,
         "limits.key_bytes" => limits.key_bytes,
         "limits.pipeline_depth" => limits.pipeline_depth,
         "limits.buffer_bytes" => limits.buffer_bytes,

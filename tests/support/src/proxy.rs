@@ -83,6 +83,13 @@ impl ProxyOptions {
         self
     }
 
+    /// The password of its upstream, with which the harness authenticates when it asks the proxy.
+    #[must_use]
+    pub fn upstream_password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
     /// Wait not only until it answers, but until INFO redlock says `ready:1`.
     #[must_use]
     pub fn await_ready(mut self) -> Self {
@@ -278,7 +285,8 @@ async fn answers(port: u16, options: &ProxyOptions) -> bool {
         client.try_read_reply().await
     };
     match ping.await {
-        Ok(reply) if reply == Value::simple("PONG") => {}
+        // A password that the upstream asks for is not the harness' to give.
+        Ok(reply) if reply == Value::simple("PONG") || reply.is_error_with("NOAUTH") => {}
         Ok(other) => panic!("the proxy answers PING with {other:?}"),
         Err(_) => return false,
     }

@@ -1,0 +1,95 @@
+//! Requests of a client that has no upstream: taken off the read buffer, routed, answered or begun.
+//!
+//! What is answered where there is an upstream goes through the same hands, one request at a time.
+
+use super::lock_reply::Launch;
+use super::{Session, Stage};
+use crate::command::LockCommand;
+use crate::counters::ErrorKind as ErrorCounter;
+use crate::limits::REQUESTS_PER_TURN;
+use crate::local;
+use crate::lock::Moment;
+use crate::protocol::{ProtocolError, Reply, Request, RequestLimits};
+use crate::router::{self, Route, SessionMode};
+
+impl Session {
+    /// Runs the requests that have come whole, up to one turn's share.
+    pub(super) fn run_requests(&mut self) {
+        if self.starved {
+            return;
+        }
+        let now = self.service.clock.now();
+        for _ in 0..REQUESTS_PER_TURN {
+            if !self.may_take() {
+                return;
+            }
+            let limits = self.request_limits();
+            match self.decoder.decode(&mut self.input, &limits) {
+                Ok(Some(request)) => self.take(request, now),
+                Ok(None) => {
+                    self.starved = true;
+                    return;
+                }
+                Err(error) => return self.refuse_input(error),
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request, now: Moment) {
+        self.connection.client().touch(now);
+        match router::route(request, self.connection.mode(), &self.service.command_limits) {
+            Route::Lock(LockCommand::Rlock(_)) if self.service.drain.has_begun() => {
+                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
+            }
+            Route::Lock(command) => self.enter(command, now),
+            Route::Local(request) => {
+                let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
+                self.reply(&answer.reply);
+                if answer.close {
+                    self.stage = Stage::Stopped;
+                }
+            }
+            Route::Refuse(error) => {
+                self.service.counters.count_error(error.kind());
+                self.reply(&error.into());
+            }
+            Route::Close => {
+                tracing::debug!("not a client of ours: this is HTTP");
+                self.stage = Stage::Stopped;
+            }
+        }
+    }
+
+    /// Answers in the protocol that the connection speaks at this point of its requests.
+    pub(super) fn reply(&mut self, reply: &Reply) {
+        self.replies.push(self.connection.version(), reply);
+    }
+
+    /// A lock command gets its place among the replies, and begins unless one on its key is under way.
+    pub(super) fn enter(&mut self, command: LockCommand, now: Moment) {
+        self.in_flight += 1;
+        let reply = self.replies.reserve(self.connection.version());
+        let resource = command.resource().clone();
+        let launch = Launch { reply, command, read_at: Some(now) };
+        self.startable.extend(self.lanes.enter(&resource, launch));
+    }
+
+    /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.
+    pub(super) fn refuse_input(&mut self, error: ProtocolError) {
+        tracing::debug!(%error, "closing a client that does not speak the protocol");
+        self.service.counters.count_error(ErrorCounter::Protocol);
+        self.reply(&Reply::Error(format!("ERR {error}").into()));
+        self.stage = Stage::Stopped;
+    }
+
+    pub(super) fn request_limits(&self) -> RequestLimits {
+        let limits = &self.service.limits;
+        let unauthenticated = self.connection.mode() == SessionMode::Unauthenticated;
+        let (elements, bulk_bytes) = if unauthenticated {
+            (limits.unauthenticated_elements, limits.unauthenticated_bulk_bytes)
+        } else {
+            (limits.request_elements, limits.request_bytes)
+        };
+        RequestLimits { elements, bulk_bytes, request_bytes: limits.request_bytes, unauthenticated }
+    }
+}
