@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lock::{Drift, Ttl};
+use crate::protocol::{Beginning, RequestDelimiter};
 
 fn limits() -> CommandLimits {
     let max_ttl = Ttl::from_millis(60_000).expect("in range");
@@ -102,6 +103,60 @@ fn a_web_browser_is_hung_up_on() {
     for line in ["POST / HTTP/1.1", "post", "Host: localhost", "HOST:"] {
         assert_eq!(routed(line, SessionMode::Open), Route::Close, "{line}");
         assert_eq!(routed(line, SessionMode::Unauthenticated), Route::Close, "{line}");
+    }
+}
+
+#[test]
+fn with_an_upstream_only_what_is_the_proxys_own_stays_here() {
+    let to = |line: &str, proxied_password| match RequestDelimiter::beginning(
+        format!("{line}\r\n").as_bytes(),
+        is_word_wanted,
+    ) {
+        Beginning::Request(head) => destination(&head, proxied_password),
+        other => panic!("{line}: {other:?}"),
+    };
+    for line in ["RLOCK a 1", "runlock", "Rextend a b 1"] {
+        assert_eq!(to(line, false), Destination::Own { lock: true }, "{line}");
+    }
+    for line in ["INFO redlock", "info RedLock", "COMMAND", "COMMAND docs get", "command GETKEYS get a"] {
+        assert_eq!(to(line, false), Destination::Own { lock: false }, "{line}");
+    }
+    for line in [
+        "INFO",
+        "INFO redlock server",
+        "INFO server",
+        "COMMAND HELP",
+        "COMMAND NOPE",
+        "GET a",
+        "RLOCKS a",
+        "RMLOCK a",
+        "PING",
+        "CONFIG GET save",
+        "POST / HTTP/1.1",
+        "CLIENT ID",
+    ] {
+        assert_eq!(to(line, false), Destination::Upstream(Effect::None), "{line}");
+    }
+    assert_eq!(to("AUTH x", false), Destination::Upstream(Effect::Authenticate));
+    assert_eq!(to("MULTI", true), Destination::Upstream(Effect::Multi));
+    for line in ["AUTH x", "HELLO 3 AUTH default x", "HELLO 3 SETNAME x"] {
+        assert_eq!(to(line, true), Destination::Door, "{line}");
+    }
+    assert!(matches!(to("HELLO 3", true), Destination::Upstream(Effect::Hello(_))));
+}
+
+#[test]
+fn words_are_told_as_far_as_they_are_wanted_and_no_further() {
+    for (bytes, is_told) in [
+        (&b"*2\r\n$3\r\nGET\r\n"[..], true),
+        (b"*2\r\n$6\r\nCLIENT\r\n", false),
+        (b"*2\r\n$4\r\nINFO\r\n", false),
+        (b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n", false),
+        (b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n", true),
+        (b"*2\r\n$6\r\nCLIENT\r\n$100\r\n", true),
+    ] {
+        let beginning = RequestDelimiter::beginning(bytes, is_word_wanted);
+        assert_eq!(matches!(beginning, Beginning::Request(_)), is_told, "{:?}", bytes.escape_ascii().to_string());
     }
 }
 

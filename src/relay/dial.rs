@@ -22,6 +22,18 @@ pub struct Wishes {
     pub version: Version,
     /// The client's name; empty for none.
     pub name: Bytes,
+    /// Whether it has to be found out if the connection is answered at all: it is opened for a lock command, which must
+    /// not wait for a server that accepts connections and says nothing.
+    pub probe: bool,
+}
+
+/// A connection to the upstream, ready for the client's first command.
+#[derive(Debug)]
+pub struct Opened {
+    /// The connection.
+    pub socket: Socket,
+    /// Whether a probe was asked for and answered.
+    pub admitted: bool,
 }
 
 /// Why there is no connection to the upstream. `Display` is an error line with its prefix.
@@ -82,7 +94,7 @@ pub(super) async fn dial(
     tcp: &Tcp,
     wishes: &Wishes,
     reply_nesting: usize,
-) -> Result<Socket, OpenError> {
+) -> Result<Opened, OpenError> {
     let mut socket = connect(endpoint, tcp).await.map_err(|error| OpenError::system(&endpoint.address, &error))?;
     let mut script: Vec<Vec<Vec<u8>>> = credentials(endpoint).into_iter().collect();
     if wishes.version == Version::Resp3 {
@@ -93,21 +105,27 @@ pub(super) async fn dial(
         script.push(command(&[b"CLIENT", b"SETNAME", &wishes.name]));
     }
     let refused = say(&mut socket, &script, reply_nesting).await;
-    match refused.map_err(|error| OpenError::system(&endpoint.address, &error))? {
-        None => Ok(socket),
-        Some(words) => Err(OpenError { address: endpoint.address.to_string(), reason: Reason::Rejected(words) }),
+    if let Some(words) = refused.map_err(|error| OpenError::system(&endpoint.address, &error))? {
+        return Err(OpenError { address: endpoint.address.to_string(), reason: Reason::Rejected(words) });
     }
+    let admitted = wishes.probe && probe(&mut socket, endpoint, reply_nesting).await?.is_none();
+    Ok(Opened { socket, admitted })
 }
 
 /// Connects for a moment, to learn whether the server answers, and whether without a password.
 pub(super) async fn look(endpoint: &Endpoint, tcp: &Tcp, reply_nesting: usize) -> Result<Demand, OpenError> {
-    let mut socket = dial(endpoint, tcp, &Wishes::default(), reply_nesting).await?;
-    let answer = say(&mut socket, &[command(&[b"ECHO", b"redlock-proxy"])], reply_nesting).await;
-    match answer.map_err(|error| OpenError::system(&endpoint.address, &error))? {
+    let Opened { mut socket, .. } = dial(endpoint, tcp, &Wishes::default(), reply_nesting).await?;
+    match probe(&mut socket, endpoint, reply_nesting).await? {
         None => Ok(Demand::Nothing),
         Some(words) if words.starts_with("NOAUTH") => Ok(Demand::Password),
         Some(words) => Err(OpenError { address: endpoint.address.to_string(), reason: Reason::Rejected(words) }),
     }
+}
+
+/// Asks for an answer; the error, if it is one.
+async fn probe(socket: &mut Socket, endpoint: &Endpoint, reply_nesting: usize) -> Result<Option<String>, OpenError> {
+    let answer = say(socket, &[command(&[b"ECHO", b"redlock-proxy"])], reply_nesting).await;
+    answer.map_err(|error| OpenError::system(&endpoint.address, &error))
 }
 
 /// What a connection says of itself after its credentials were taken away.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-pub use dial::{OpenError, Wishes};
+pub use dial::{OpenError, Opened, Wishes};
 pub use knowledge::{Demand, State};
 
 use self::knowledge::Knowledge;
@@ -24,7 +24,6 @@ use crate::config::{Config, Endpoint, Tcp};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits::{UPSTREAM_LOOK, UPSTREAM_REST};
-use crate::net::Socket;
 
 /// The way to the upstream, shared by all sessions.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Upstreams {
 
     /// A connection for one client: the choice of it, see the module's documentation. It has said what `wishes` ask for,
     /// and been answered.
-    pub async fn open(self: Arc<Self>, wishes: Wishes) -> Result<Socket, OpenError> {
+    pub async fn open(self: Arc<Self>, wishes: Wishes) -> Result<Opened, OpenError> {
         if let Some(error) = self.knowledge.recent_silence(UPSTREAM_LOOK + UPSTREAM_REST + self.connect_timeout) {
             return Err(error);
         }
@@ -60,8 +59,12 @@ impl Upstreams {
         let opened =
             dialled.await.unwrap_or_else(|_| Err(OpenError::silent(&self.endpoint.address, self.connect_timeout)));
         match &opened {
-            Ok(_) => {
+            Ok(opened) => {
                 self.counters.relay_connections.increment();
+                self.counters.relay_fences.add(u64::from(wishes.probe));
+                if opened.admitted {
+                    self.knowledge.note_demand(Demand::Nothing);
+                }
                 self.knowledge.reached();
             }
             Err(error) => {
@@ -131,3 +134,7 @@ impl Upstreams {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -255,6 +255,22 @@ async fn nobody_locks_while_it_is_not_known_whether_the_upstream_demands_a_passw
 }
 
 #[tokio::test]
+async fn an_upstream_that_accepts_and_says_nothing_holds_no_lock_up() {
+    let kind = Kind::any();
+    let mut upstream = server(kind).await;
+    let proxy = proxy(kind, &upstream.address()).await;
+    noticed(&proxy, "up").await;
+    upstream.pause();
+    let (key, mut client) = (unique_key("upstream"), proxy.connect().await);
+    let token = token(&client.call(&["RLOCK", &key, "30000"]).await);
+    assert!(error(&client.call(&["GET", "a"]).await).contains("timed out after 1000 ms"));
+    assert_eq!(client.call(&["PING"]).await, Value::simple("PONG"));
+    assert_eq!(client.call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
+    upstream.resume();
+    eventually(async || !client.call(&["GET", "a"]).await.is_error(), "the upstream to be back").await;
+}
+
+#[tokio::test]
 async fn the_upstreams_end_closes_the_client_behind_what_had_come() {
     let kind = Kind::any();
     let mut upstream = server(kind).await;
@@ -309,6 +325,22 @@ async fn a_large_value_passes_without_staying() {
     assert!(found == value.as_bytes());
     let after = proxy.footprint().resident_bytes;
     assert!(after < before + 16 * 1024 * 1024, "{before} bytes before, {after} after");
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_fit_the_buffer_follows_a_lock_reply() {
+    let kind = Kind::any();
+    let upstream = server(kind).await;
+    let options = options(kind, &upstream.address()).await.set("limits.buffer_bytes", 4_096).await_ready();
+    let proxy = Proxy::start(PROXY, options).await;
+    let (key, mut client) = (unique_key("upstream"), proxy.connect().await);
+    let value = "v".repeat(20_000);
+    assert_eq!(client.call(&["SET", "a", &value]).await, Value::ok());
+    let reply = format!(":0\r\n$20000\r\n{value}\r\n");
+    for _ in 0..200 {
+        client.send_raw(format!("RUNLOCK {key} x\r\nGET a\r\n")).await;
+        client.expect_bytes(&reply).await;
+    }
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ impl Session {
             tracing::debug!("the upstream has ended the connection");
             through.upstreams.note_loss();
         }
-        if !matches!(through.gate, Gate::Asking(_)) {
-            // What has come of a reply is the client's as well. Nothing follows it.
+        if through.in_part {
+            // A reply that has begun to leave cannot be taken back: what has come of it follows. One that has not is dropped.
             through.whole = through.arrived.len();
         }
         self.take_over_replies(through);

@@ -2,7 +2,7 @@
 
 use bytes::Buf;
 
-use super::{Gate, Link, Own, Step, Through};
+use super::{Gate, Link, Own, Pending, Step, Through};
 use crate::command::Effect;
 use crate::protocol::{Advance, Beginning, Head, ProtocolError, RequestDelimiter, encode_request};
 use crate::router::{self, Destination, SessionMode};
@@ -34,10 +34,6 @@ impl Session {
     }
 
     fn next_request(&mut self, through: &mut Through) -> Step {
-        // What the proxy says itself goes out behind all that is cleared: nothing may be cleared in front of it.
-        if !through.question.is_empty() {
-            return Step::Wait;
-        }
         let unseen = self.input.get(through.cleared..).unwrap_or_default();
         if unseen.is_empty() {
             return Step::Starved;
@@ -222,7 +218,9 @@ impl Session {
             return Step::Wait;
         }
         let Gate::Holding(pending) = std::mem::replace(&mut through.gate, Gate::Open) else { return Step::Onward };
+        let is_known = through.admission.passed && !through.mode.is_in_doubt() && !matches!(pending, Pending::Merge(_));
         match reached {
+            Some(_) if is_known => self.act(through, pending),
             Some(_) => self.ask(through, pending),
             None => self.decide_away(through, pending),
         }

@@ -32,10 +32,10 @@ use crate::config::Limits;
 use crate::local::{Connection, Merge};
 use crate::net::Socket;
 use crate::protocol::{ReplyScanner, RequestDelimiter};
-use crate::relay::{OpenError, Upstreams, Wishes};
+use crate::relay::{OpenError, Opened, Upstreams, Wishes};
 use crate::router::LocalRequest;
 
-type Opening = Pin<Box<dyn Future<Output = Result<Socket, OpenError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
 
 /// The connection to the upstream.
 enum Link {
@@ -220,7 +220,8 @@ impl Through {
 
     /// Begins to open the connection; the client's name and protocol are said ahead.
     fn open(&mut self, connection: &Connection) {
-        let wishes = Wishes { version: connection.version(), name: connection.client().details().name };
+        let probe = matches!(self.gate, Gate::Holding(_));
+        let wishes = Wishes { version: connection.version(), name: connection.client().details().name, probe };
         self.mode = Mode::new(wishes.version);
         self.link = Link::Opening(Box::pin(Arc::clone(&self.upstreams).open(wishes)));
     }
@@ -236,9 +237,12 @@ impl Through {
         }
     }
 
-    fn opened(&mut self, opened: Result<Socket, OpenError>) {
+    fn opened(&mut self, opened: Result<Opened, OpenError>) {
         match opened {
-            Ok(socket) => self.link = Link::Open(socket),
+            Ok(Opened { socket, admitted }) => {
+                self.link = Link::Open(socket);
+                self.admission.passed = admitted;
+            }
             Err(error) => {
                 self.link = Link::Closed;
                 self.down = Some(error);

@@ -189,6 +189,10 @@ impl Session {
             through.drop_front(through.whole);
             return;
         }
+        if self.replies.is_empty() && through.arrived.len() >= self.service.limits.buffer_bytes {
+            // What stood in front of a reply that does not fit may just have left.
+            self.make_way(through);
+        }
         while self.stage != Stage::Broken && through.whole > 0 && self.replies.is_empty() {
             match self.socket.try_write(through.arrived.get(..through.whole).unwrap_or_default()) {
                 Ok(count) => through.drop_front(count),
