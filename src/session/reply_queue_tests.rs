@@ -235,3 +235,19 @@ proptest! {
         prop_assert_eq!(deliveries.next(), None);
     }
 }
+
+#[test]
+fn encoded_replies_keep_their_place_and_interjections_leave_before_what_cannot() {
+    let mut queue: ReplyQueue<Fake> = ReplyQueue::default();
+    queue.push_bytes(b"+first\r\n");
+    let id = queue.reserve(Version::Resp2);
+    queue.push_bytes(b"+behind\r\n");
+    assert_eq!(queue.unwritten_bytes(), 17);
+    queue.interject(b">1\r\n+push\r\n");
+    let bytes = queue.fill(at(1)).to_vec();
+    assert_eq!(bytes, b"+first\r\n>1\r\n+push\r\n");
+    queue.wrote(bytes.len(), |_| {});
+    assert!(!queue.is_ready() && !queue.is_empty());
+    queue.settle(id, Settled::Reply(Reply::Integer(1)));
+    assert_eq!(queue.fill(at(1)), b":1\r\n+behind\r\n");
+}

@@ -328,6 +328,22 @@ async fn a_large_value_passes_without_staying() {
 }
 
 #[tokio::test]
+async fn a_reply_that_does_not_fit_the_buffer_follows_a_lock_reply() {
+    let kind = Kind::any();
+    let upstream = server(kind).await;
+    let options = options(kind, &upstream.address()).await.set("limits.buffer_bytes", 4_096).await_ready();
+    let proxy = Proxy::start(PROXY, options).await;
+    let (key, mut client) = (unique_key("upstream"), proxy.connect().await);
+    let value = "v".repeat(20_000);
+    assert_eq!(client.call(&["SET", "a", &value]).await, Value::ok());
+    let reply = format!(":0\r\n$20000\r\n{value}\r\n");
+    for _ in 0..200 {
+        client.send_raw(format!("RUNLOCK {key} x\r\nGET a\r\n")).await;
+        client.expect_bytes(&reply).await;
+    }
+}
+
+#[tokio::test]
 async fn a_deep_pipeline_whose_replies_are_read_late_passes_whole() {
     let upstream = server(Kind::any()).await;
     let proxy = proxy(Kind::any(), &upstream.address()).await;

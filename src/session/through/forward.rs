@@ -38,10 +38,6 @@ impl Session {
     }
 
     fn next_request(&mut self, through: &mut Through) -> Step {
-        // What the proxy says itself goes out behind all that is cleared: nothing may be cleared in front of it.
-        if !through.question.is_empty() {
-            return Step::Wait;
-        }
         let unseen = self.input.get(through.cleared..).unwrap_or_default();
         if unseen.is_empty() {
             return Step::Starved;

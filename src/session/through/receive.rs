@@ -199,8 +199,8 @@ impl Session {
             through.drop_front(through.whole);
             return;
         }
-        if through.whole == 0 && through.arrived.len() >= self.service.limits.buffer_bytes {
-            // A reply that will never be whole in here may have waited for an older one of ours to leave.
+        if self.replies.is_empty() && through.arrived.len() >= self.service.limits.buffer_bytes {
+            // What stood in front of a reply that does not fit may just have left.
             self.make_way(through);
         }
         while self.stage != Stage::Broken && through.whole > 0 && self.replies.is_empty() {

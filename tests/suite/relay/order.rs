@@ -11,8 +11,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use support::servers::shared;
 use support::{
-    ByteClient, Direction, Fault, Fleet, Kind, Proxy, Relay, Server, ServerOptions, Value, eventually, unique_key,
+    ByteClient, Direction, Fault, Fleet, Kind, PATIENCE, Proxy, Relay, Server, ServerOptions, Value, eventually,
+    unique_key,
 };
+use tokio::time::timeout;
 
 use super::random::Random;
 use super::{Front, LONG, PROXY, SLOW, every_primary_holds, granted, options, pipeline, voting};
@@ -138,7 +140,9 @@ async fn take_turns(ways: &Ways, turns: u64, is_careless: bool) -> Result<(), St
         let (mut slow, mut fast) = (player(&ways.slow, 0).await, player(&ways.fast, 1).await);
         tokio::try_join!(slow.play(&at, turns / KEYS), fast.play(&at, turns / KEYS)).map(|_| ())
     });
-    join_all(games).await.into_iter().collect()
+    // A lock that is never free again would be waited for without an end.
+    let ended = timeout(2 * PATIENCE, join_all(games)).await;
+    ended.expect("every turn comes").into_iter().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
