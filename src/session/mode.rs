@@ -54,7 +54,7 @@ pub(super) struct Mode {
     replies: Replies,
     owed: Owed,
     doubt: bool,
-    /// What was taken for done behind a silence of which it is not known whether it was granted.
+    /// What became of lock commands behind a silence of which it is not known whether it was granted.
     swallowed: Swallowed,
     /// A RESET has been run.
     was_reset: bool,
@@ -168,10 +168,6 @@ impl Mode {
     /// A command to which no reply comes has been sent: it counts as done.
     fn sent_unanswered(&mut self, effect: Effect) {
         self.owed.mute();
-        if !matches!(effect, Effect::None | Effect::Blocks | Effect::SkipNext) {
-            // What is taken for done may not be, if the upstream refuses to be silent.
-            self.swallowed = Swallowed::Rightly;
-        }
         match (effect, self.replies) {
             (Effect::SkipNext, _) => return,
             (Effect::Multi, _) => self.phase = Phase::Transaction(Transaction::default()),

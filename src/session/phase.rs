@@ -25,14 +25,14 @@ pub(super) struct Transaction {
     pub(super) version: Option<Version>,
 }
 
-/// Whether a lock command was left without a reply, or a change taken for done, because no reply was wanted.
+/// Whether a lock command was left without a reply, because none was wanted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Swallowed {
     #[default]
     Nothing,
     /// It was, and the upstream has not refused to be silent so far.
     Rightly,
-    /// It was, and the upstream has: the client counts on a reply, or nothing has changed.
+    /// It was, and the upstream has: the client counts on a reply.
     Wrongly,
 }
 

@@ -148,7 +148,9 @@ impl Session {
             }
             Advance::Ended(length) => {
                 through.cleared += length;
-                if std::mem::take(&mut through.admission.is_resetting) {
+                let is_resetting = std::mem::take(&mut through.admission.is_resetting);
+                // Only who has something to say behind it waits for its answer.
+                if is_resetting && (self.service.asks_for_password() || !through.upstreams.introduction().is_empty()) {
                     through.gate = Gate::Resetting;
                 }
                 Step::Onward

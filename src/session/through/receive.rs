@@ -75,6 +75,9 @@ impl Session {
             Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);
+        if !matches!(through.gate, Gate::Resetting) && through.mode.take_reset() {
+            self.connection.reset();
+        }
         let version = through.mode.version();
         if version != self.connection.version() {
             self.connection.speak(version);
