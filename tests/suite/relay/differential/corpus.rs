@@ -259,11 +259,6 @@ fn waiting() -> Vec<Script> {
             .on(B, "SET l v; DEL l; RPUSH l a")
             .hear(1, A),
         Script::new("WAIT").on(A, "SET k v; WAIT 0 10; WAIT 1 10; WAIT x 10; WAIT 1 -1; GET k"),
-        Script::new("a waiter that is unblocked")
-            .expecting(0, A, "BLPOP l 0")
-            .blocked(1)
-            .on(B, "CLIENT KILL TYPE normal SKIPME yes")
-            .closed(A),
     ]
 }
 
