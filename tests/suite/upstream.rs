@@ -70,7 +70,7 @@ async fn a_lock_command_waits_for_the_command_before_it_and_holds_the_one_behind
     relay.set(Direction::ToServer, Fault::Hold);
     client.send_raw(format!("SET before 1\r\nRUNLOCK {key} {token}\r\nSET behind 1\r\n")).await;
     // Another client of the proxy is served meanwhile, and finds the lock held.
-    assert_eq!(shared(kind, 3).await.holding(&key).await, 3);
+    eventually(async || shared(kind, 3).await.holding(&key).await == 3, "every primary to hold it").await;
     assert!(client.is_quiet_for(Duration::from_millis(50)).await);
     assert_eq!(shared(kind, 3).await.holding(&key).await, 3);
     relay.heal();
