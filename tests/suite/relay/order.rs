@@ -227,7 +227,7 @@ async fn a_lock_command_does_not_begin_before_what_stands_before_it_is_answered(
         eventually(written, "the upstream to have written").await;
         // Its reply is on the way: until it has come the lock is held.
         assert!(client.is_quiet_for(Duration::from_millis(100)).await);
-        assert_eq!(held.primaries.holding(&job).await, 3, "{kind}");
+        eventually(async || held.primaries.holding(&job).await == 3, "every primary to hold it still").await;
 
         held.to_upstream.heal();
         assert_eq!(client.read_replies(2).await, [Value::ok(), Value::Integer(1)]);
