@@ -42,6 +42,12 @@ check: ## the inner loop: format, clippy, unit and pure tests (3 min warm)
 test: setup ## every test, on real servers, and what they need before (12 min)
 	$(test_environment) $(CARGO) test --locked --workspace
 
+.PHONY: interop
+interop: setup ## clients, Redlock libraries and examples in their languages; ONLY=name for some (15 min)
+	@scripts/tools interop
+	$(CARGO) build --locked --bin redlock-proxy
+	$(test_environment) $(CARGO) run --locked --package interop -- $(ONLY)
+
 .PHONY: doc
 doc: ## the library's documentation; a warning fails
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
