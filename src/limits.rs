@@ -16,6 +16,11 @@ pub const OWNER_BYTES: usize = 200;
 /// Longest token a client may hand in, in bytes: longer than any of ours, so that a library's tokens fit as well.
 pub const TOKEN_BYTES: usize = 256;
 
+/// Most locks that one RMLOCK, RMUNLOCK or RMEXTEND is about.
+pub const KEYS_AT_ONCE: usize = 64;
+/// The smallest ttl of a lock that is bound to its connection, in milliseconds: it must be renewed in time.
+pub const SESSION_TTL_MS: u64 = 100;
+
 /// Most primaries in a set.
 pub const PRIMARIES: usize = 9;
 /// The part of the drift allowance that does not depend on the ttl, in milliseconds.
@@ -100,6 +105,8 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub const MAX_TTL_MS: RangeInclusive<u64> = 1_000..=86_400_000;
 pub const MAX_TTL_MS_DEFAULT: u64 = 60_000;
+pub const MAX_WAIT_MS: RangeInclusive<u64> = 0..=86_400_000;
+pub const MAX_WAIT_MS_DEFAULT: u64 = 3_600_000;
 pub const ATTEMPTS: RangeInclusive<u64> = 1..=100;
 pub const ATTEMPTS_DEFAULT: u64 = 3;
 pub const RETRY_DELAY_MS: RangeInclusive<u64> = 1..=10_000;
@@ -148,6 +155,23 @@ pub const BUFFER_BYTES_DEFAULT: u64 = 65_536;
 /// Also at least `limits.buffer_bytes`.
 pub const OUTPUT_BUFFER_BYTES: RangeInclusive<u64> = 4_096..=1_073_741_824;
 pub const OUTPUT_BUFFER_BYTES_DEFAULT: u64 = 8_388_608;
+/// 0 is off; else at least the smallest ttl of a session.
+pub const SESSION_MAX_LIFETIME_MS: RangeInclusive<u64> = 100..=31_536_000_000;
+pub const SESSION_MAX_LIFETIME_MS_DEFAULT: u64 = 0;
+/// 0 is off; else at least a second.
+pub const SESSION_CLIENT_SILENCE_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+pub const SESSION_CLIENT_SILENCE_MS_DEFAULT: u64 = 0;
+/// Also at least `max_ttl_ms`.
+pub const FENCE_RETENTION_MS: RangeInclusive<u64> = 1_000..=31_536_000_000;
+pub const FENCE_RETENTION_MS_DEFAULT: u64 = 604_800_000;
+pub const WAITERS: RangeInclusive<u64> = 1..=10_000_000;
+pub const WAITERS_DEFAULT: u64 = 100_000;
+pub const WAITERS_PER_KEY: RangeInclusive<u64> = 1..=10_000_000;
+pub const WAITERS_PER_KEY_DEFAULT: u64 = 10_000;
+pub const SESSION_LOCKS: RangeInclusive<u64> = 1..=10_000_000;
+pub const SESSION_LOCKS_DEFAULT: u64 = 1_000_000;
+pub const SESSION_LOCKS_PER_CONNECTION: RangeInclusive<u64> = 1..=1_000_000;
+pub const SESSION_LOCKS_PER_CONNECTION_DEFAULT: u64 = 1_024;
 /// 0 is off; else at least a second.
 pub const IDLE_TIMEOUT_MS: RangeInclusive<u64> = 1_000..=604_800_000;
 pub const IDLE_TIMEOUT_MS_DEFAULT: u64 = 0;

@@ -6,8 +6,11 @@
 use bytes::Bytes;
 
 use crate::command::table::{self, Action, LocalCommand, LockVerb};
-use crate::command::{CommandError, CommandLimits, Effect, LockCommand, Rextend, Rlock, Runlock};
-use crate::protocol::{Head, Request};
+use crate::command::{
+    CommandError, CommandLimits, Effect, LockCommand, Options, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock,
+    Runlock,
+};
+use crate::protocol::{Head, Request, Version};
 
 /// What a connection is allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,15 +86,20 @@ pub fn destination(head: &Head, proxied_password: bool) -> Destination {
     }
 }
 
-/// Finds out who answers `request` on a connection in this mode.
-pub fn route(request: Request, mode: SessionMode, limits: &CommandLimits) -> Route {
+/// Finds out who answers `request` on a connection in this mode that speaks this version of the protocol.
+pub fn route(request: Request, mode: SessionMode, version: Version, limits: &CommandLimits) -> Route {
     if request.arguments.first().is_some_and(|word| is_http(word)) {
         return Route::Close;
     }
-    checked(request, mode, limits).unwrap_or_else(Route::Refuse)
+    checked(request, mode, version, limits).unwrap_or_else(Route::Refuse)
 }
 
-fn checked(request: Request, mode: SessionMode, limits: &CommandLimits) -> Result<Route, CommandError> {
+fn checked(
+    request: Request,
+    mode: SessionMode,
+    version: Version,
+    limits: &CommandLimits,
+) -> Result<Route, CommandError> {
     let mut words = request.arguments;
     let entry = table::find(&words)?;
     if !entry.takes(words.len()) {
@@ -102,7 +110,13 @@ fn checked(request: Request, mode: SessionMode, limits: &CommandLimits) -> Resul
     }
     let name_words = entry.name_words().min(words.len());
     match entry.action {
-        Action::Lock(verb) => lock_command(verb, words.get(name_words..).unwrap_or_default(), limits).map(Route::Lock),
+        Action::Lock(verb) => {
+            let command = lock_command(verb, words.get(name_words..).unwrap_or_default(), limits)?;
+            if version == Version::Resp2 && command.options().is_some_and(Options::notifies) {
+                return Err(CommandError::NotifyWithoutPushes);
+            }
+            Ok(Route::Lock(command))
+        }
         Action::Local(command) => {
             words.drain(..name_words);
             Ok(Route::Local(LocalRequest { command, arguments: words }))
@@ -117,6 +131,11 @@ fn lock_command(verb: LockVerb, arguments: &[Bytes], limits: &CommandLimits) -> 
         LockVerb::Rlock => Rlock::parse(arguments, limits).map(LockCommand::Rlock),
         LockVerb::Runlock => Runlock::parse(arguments, limits).map(LockCommand::Runlock),
         LockVerb::Rextend => Rextend::parse(arguments, limits).map(LockCommand::Rextend),
+        LockVerb::Rmlock => Rmlock::parse(arguments, limits).map(LockCommand::Rmlock),
+        LockVerb::Rmunlock => Rmunlock::parse(arguments, limits).map(LockCommand::Rmunlock),
+        LockVerb::Rmextend => Rmextend::parse(arguments, limits).map(LockCommand::Rmextend),
+        LockVerb::Rinspect => Rinspect::parse(arguments, limits).map(LockCommand::Rinspect),
+        LockVerb::Rprimaries => Ok(LockCommand::Rprimaries),
     }
 }
 

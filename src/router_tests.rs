@@ -1,5 +1,7 @@
 //! Routing: to whom, in which order of checks.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,7 +10,7 @@ use crate::protocol::{Beginning, RequestDelimiter};
 
 fn limits() -> CommandLimits {
     let max_ttl = Ttl::from_millis(60_000).expect("in range");
-    CommandLimits::new(4_096, max_ttl, Drift::from_parts_per_million(10_000))
+    CommandLimits::new(4_096, max_ttl, Drift::from_parts_per_million(10_000), Duration::from_secs(3_600))
 }
 
 fn request(line: &str) -> Request {
@@ -16,7 +18,7 @@ fn request(line: &str) -> Request {
 }
 
 fn routed(line: &str, mode: SessionMode) -> Route {
-    route(request(line), mode, &limits())
+    route(request(line), mode, Version::Resp2, &limits())
 }
 
 fn refused(line: &str, mode: SessionMode) -> CommandError {
@@ -36,7 +38,7 @@ fn smallest_request(entry: &table::Entry) -> Request {
 #[test]
 fn every_command_of_the_table_is_routed_to_whom_it_names() {
     for entry in table::all().filter(|entry| entry.action != Action::Subcommands) {
-        let verb = match route(smallest_request(entry), SessionMode::Open, &limits()) {
+        let verb = match route(smallest_request(entry), SessionMode::Open, Version::Resp2, &limits()) {
             Route::Lock(LockCommand::Rlock(_)) => Action::Lock(LockVerb::Rlock),
             Route::Lock(LockCommand::Runlock(_)) => Action::Lock(LockVerb::Runlock),
             Route::Lock(LockCommand::Rextend(_)) => Action::Lock(LockVerb::Rextend),
@@ -74,7 +76,7 @@ fn checks_come_in_the_order_of_redis() {
 fn before_authentication_only_the_set_up_of_a_connection_is_answered() {
     for entry in table::all().filter(|entry| entry.action != Action::Subcommands) {
         let answered = !matches!(
-            route(smallest_request(entry), SessionMode::Unauthenticated, &limits()),
+            route(smallest_request(entry), SessionMode::Unauthenticated, Version::Resp2, &limits()),
             Route::Refuse(CommandError::NoAuthentication)
         );
         assert_eq!(answered, ["hello", "auth", "reset", "quit"].contains(&entry.name), "{}", entry.name);
@@ -172,7 +174,7 @@ proptest! {
         mode in prop_oneof![Just(SessionMode::Open), Just(SessionMode::Unauthenticated)],
     ) {
         let count = words.len();
-        match route(Request { arguments: words }, mode, &limits()) {
+        match route(Request { arguments: words }, mode, Version::Resp2, &limits()) {
             Route::Lock(_) => prop_assert!(mode == SessionMode::Open && count >= 3),
             Route::Local(local) => prop_assert!(local.arguments.len() < count),
             Route::Refuse(error) => prop_assert!(!error.to_string().contains(char::is_control)),

@@ -1,8 +1,12 @@
 //! A cursor over the arguments of one command, from left to right: the first mistake is the one that is told.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{CommandError, CommandLimits};
+use crate::limits::{KEYS_AT_ONCE, SESSION_TTL_MS};
 use crate::lock::{Resource, Token, Ttl};
 
 /// The arguments behind a command's name that have not been read yet.
@@ -34,6 +38,36 @@ impl<'a> Arguments<'a> {
         self.rest.next().ok_or(CommandError::Syntax)
     }
 
+    /// Whether the next argument is this word, in any case; if so, it has been read.
+    pub(super) fn next_is(&mut self, word: &[u8]) -> bool {
+        let is_next = self.rest.as_slice().first().is_some_and(|next| next.eq_ignore_ascii_case(word));
+        if is_next {
+            self.rest.next();
+        }
+        is_next
+    }
+
+    /// The next arguments as a number and so many names of locks, none of them twice.
+    pub(super) fn resources(&mut self, limits: &CommandLimits) -> Result<Arc<[Resource]>, CommandError> {
+        let count = integer(self.required()?).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        if count == 0 {
+            return Err(CommandError::NoKeys);
+        } else if count > self.rest.len() {
+            return Err(CommandError::MoreKeysThanArguments);
+        } else if count > KEYS_AT_ONCE {
+            return Err(CommandError::TooManyKeys);
+        }
+        let mut resources = Vec::with_capacity(count);
+        for _ in 0..count {
+            let resource = self.resource(limits)?;
+            if resources.contains(&resource) {
+                return Err(CommandError::KeyTwice);
+            }
+            resources.push(resource);
+        }
+        Ok(resources.into())
+    }
+
     /// The next argument as the name of a lock.
     pub(super) fn resource(&mut self, limits: &CommandLimits) -> Result<Resource, CommandError> {
         Ok(Resource::new(self.required()?.clone(), limits.key_bytes)?)
@@ -57,6 +91,23 @@ impl<'a> Arguments<'a> {
                 smallest_ms: limits.smallest_ttl_ms,
                 largest_ms: limits.max_ttl.as_millis(),
             })
+    }
+
+    /// Checks that a lock of this ttl can be renewed in time.
+    pub(super) fn check_session_ttl(&self, ttl: Ttl, limits: &CommandLimits) -> Result<(), CommandError> {
+        let smallest_ms = SESSION_TTL_MS.max(limits.smallest_ttl_ms);
+        if ttl.as_millis() >= smallest_ms {
+            return Ok(());
+        }
+        let largest_ms = limits.max_ttl.as_millis();
+        Err(CommandError::TtlRange { command: self.command, smallest_ms, largest_ms })
+    }
+
+    /// The value of WAIT.
+    pub(super) fn wait(&mut self, limits: &CommandLimits) -> Result<Duration, CommandError> {
+        let millis = integer(self.value()?).ok_or(CommandError::Timeout)?;
+        let wait = u64::try_from(millis).map(Duration::from_millis).map_err(|_| CommandError::TimeoutNegative)?;
+        if wait > limits.max_wait { Err(CommandError::TimeoutRange(limits.max_wait)) } else { Ok(wait) }
     }
 
     /// The end: what is left belongs to nobody.

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::counters::ErrorKind;
-use crate::limits::{OWNER_BYTES, TOKEN_BYTES};
+use crate::limits::{KEYS_AT_ONCE, OWNER_BYTES, TOKEN_BYTES};
 use crate::lock::NameError;
 use crate::protocol::Reply;
 
@@ -68,6 +69,30 @@ pub enum CommandError {
     /// The name of a lock that begins like the proxy's own records.
     #[error("ERR names beginning with 'redlock-proxy:' are reserved")]
     KeyReserved,
+    /// A number of keys that is none, or less than 1.
+    #[error("ERR numkeys should be greater than 0")]
+    NoKeys,
+    /// More keys announced than there are arguments.
+    #[error("ERR Number of keys can't be greater than number of args")]
+    MoreKeysThanArguments,
+    /// More locks than one command may take.
+    #[error("ERR too many keys: at most {KEYS_AT_ONCE}")]
+    TooManyKeys,
+    /// One lock named twice in one command.
+    #[error("ERR a key is named twice")]
+    KeyTwice,
+    /// A time to wait that is not an integer as Redis writes it.
+    #[error("ERR timeout is not an integer or out of range")]
+    Timeout,
+    /// A time to wait below 0.
+    #[error("ERR timeout is negative")]
+    TimeoutNegative,
+    /// A time to wait above the configured maximum.
+    #[error("ERR timeout is out of range: at most {} milliseconds", .0.as_millis())]
+    TimeoutRange(Duration),
+    /// A push was asked for on a connection whose protocol has none.
+    #[error("ERR NOTIFY needs RESP3: say HELLO 3 first")]
+    NotifyWithoutPushes,
 }
 
 impl CommandError {
@@ -91,7 +116,7 @@ impl CommandError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoAuthentication => ErrorKind::Authentication,
-            Self::KeyTooLong(_) => ErrorKind::Limit,
+            Self::KeyTooLong(_) | Self::TooManyKeys => ErrorKind::Limit,
             _ => ErrorKind::Syntax,
         }
     }
@@ -183,6 +208,17 @@ mod tests {
             (CommandError::Token, "ERR invalid token: 1 to 256 bytes"),
             (CommandError::KeyTooLong(4_096), "ERR key is too long: at most 4096 bytes"),
             (CommandError::KeyReserved, "ERR names beginning with 'redlock-proxy:' are reserved"),
+            (CommandError::NoKeys, "ERR numkeys should be greater than 0"),
+            (CommandError::MoreKeysThanArguments, "ERR Number of keys can't be greater than number of args"),
+            (CommandError::TooManyKeys, "ERR too many keys: at most 64"),
+            (CommandError::KeyTwice, "ERR a key is named twice"),
+            (CommandError::Timeout, "ERR timeout is not an integer or out of range"),
+            (CommandError::TimeoutNegative, "ERR timeout is negative"),
+            (
+                CommandError::TimeoutRange(Duration::from_millis(3_600_000)),
+                "ERR timeout is out of range: at most 3600000 milliseconds",
+            ),
+            (CommandError::NotifyWithoutPushes, "ERR NOTIFY needs RESP3: say HELLO 3 first"),
             (CommandError::unknown_subcommand("client", b"NOPE"), "ERR unknown subcommand 'NOPE'. Try CLIENT HELP."),
         ];
         for (error, text) in texts {

@@ -1,48 +1,46 @@
-//! `RLOCK key ttl [OWNER name]`: take a lock.
+//! `RLOCK key ttl [OWNER name] [WAIT milliseconds] [FENCE] [SESSION [NOTIFY]]`: take a lock.
 
 use bytes::Bytes;
 
 use super::args::Arguments;
+use super::options::{FENCE, OWNER, Options, SESSION, WAIT};
 use super::table::{Action, Argument, ArgumentKind, Entry, Keys, LockVerb};
 use super::{CommandError, CommandLimits};
-use crate::lock::{Owner, Resource, Token, Ttl, Validity};
+use crate::lock::{Resource, Token, Ttl, Validity};
 use crate::protocol::Reply;
 
-/// `RLOCK key ttl [OWNER name]`
+/// `RLOCK key ttl [OWNER name] [WAIT milliseconds] [FENCE] [SESSION [NOTIFY]]`
 ///
 /// Takes the lock on `key` for `ttl` milliseconds. With OWNER a retry is safe: the owner that holds the lock already
-/// takes it over, with a new token.
+/// takes it over, with a new token. With WAIT the client stands in line, with FENCE it gets a number that grows from grant
+/// to grant, with SESSION the lock lives as long as the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rlock {
     /// What to lock.
     pub resource: Resource,
     /// For how long.
     pub ttl: Ttl,
-    /// In whose name.
-    pub owner: Option<Owner>,
+    /// What stands behind the ttl.
+    pub options: Options,
 }
 
 impl Rlock {
-    /// Reads the arguments behind the command's name. Options stand behind the ttl, in any order and any case, each
-    /// at most once.
+    /// Reads the arguments behind the command's name.
     pub fn parse(arguments: &[Bytes], limits: &CommandLimits) -> Result<Self, CommandError> {
         let mut arguments = Arguments::new(ENTRY.name, arguments);
         let resource = arguments.resource(limits)?;
         let ttl = arguments.ttl(limits)?;
-        let mut owner = None;
-        while let Some(word) = arguments.option() {
-            if word.eq_ignore_ascii_case(b"OWNER") && owner.is_none() {
-                owner = Some(Owner::new(arguments.value()?.clone())?);
-            } else {
-                return Err(CommandError::Syntax);
-            }
-        }
-        Ok(Self { resource, ttl, owner })
+        let options = Options::parse(&mut arguments, ttl, true, limits)?;
+        Ok(Self { resource, ttl, options })
     }
 
-    /// The lock is held: the token that signs it, and for how many milliseconds the holder may count on it.
-    pub fn granted(token: &Token, validity: Validity) -> Reply {
-        Reply::Array(vec![Reply::Bulk(Bytes::copy_from_slice(token.as_bytes())), super::milliseconds(validity)])
+    /// The lock is held: the token that signs it, and for how many milliseconds the holder may count on it; the fencing
+    /// token, when it was asked for.
+    pub fn granted(token: &Token, validity: Validity, fence: Option<u64>) -> Reply {
+        let mut granted = vec![Reply::Bulk(Bytes::copy_from_slice(token.as_bytes())), super::milliseconds(validity)];
+        // Below 2^53.
+        granted.extend(fence.map(|fence| Reply::Integer(i64::try_from(fence).unwrap_or(i64::MAX))));
+        Reply::Array(granted)
     }
 
     /// Somebody else holds it.
@@ -67,18 +65,24 @@ pub(super) static ENTRY: Entry = Entry {
     arguments: &[
         Argument::key("key"),
         Argument::new("milliseconds", ArgumentKind::Integer),
-        Argument::new("name", ArgumentKind::String).token("OWNER").optional(),
+        OWNER,
+        WAIT,
+        FENCE,
+        SESSION,
     ],
     subcommands: &[],
 };
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::command::Binding;
     use crate::command::tests_support::{limits, words};
-    use crate::lock::{Drift, Moment};
+    use crate::lock::{Drift, Moment, Owner};
 
     fn parse(line: &str) -> Result<Rlock, CommandError> {
         Rlock::parse(&words(line), &limits())
@@ -92,13 +96,13 @@ mod tests {
     fn key_and_ttl_are_enough() {
         let command = parse("job 30000").expect("valid");
         assert_eq!(command.resource.as_bytes(), b"job");
-        assert_eq!((command.ttl.as_millis(), command.owner), (30_000, None));
+        assert_eq!((command.ttl.as_millis(), command.options), (30_000, Options::default()));
     }
 
     #[test]
     fn the_word_after_owner_is_its_value_whatever_it_says() {
-        assert_eq!(parse("job 4 owner OWNER").map(|command| command.owner), Ok(Some(owner("OWNER"))));
-        assert_eq!(parse("job 4 OwNeR WAIT").map(|command| command.owner), Ok(Some(owner("WAIT"))));
+        assert_eq!(parse("job 4 owner OWNER").map(|command| command.options.owner), Ok(Some(owner("OWNER"))));
+        assert_eq!(parse("job 4 OwNeR WAIT").map(|command| command.options.owner), Ok(Some(owner("WAIT"))));
     }
 
     #[test]
@@ -106,9 +110,61 @@ mod tests {
         for options in ["OWNER", "OWNER a OWNER b", "OWNER a OWNER", "OWNER a b", "NX", "", "OWNERS a"] {
             assert_eq!(parse(&format!("job 1000 {options}")), Err(CommandError::Syntax), "{options:?}");
         }
-        for options in ["WAIT 100", "SESSION", "SESSION NOTIFY", "FENCE", "NOTIFY", "SHARED"] {
+        let options = [
+            "WAIT",
+            "WAIT 1 WAIT 1",
+            "FENCE FENCE",
+            "SESSION SESSION",
+            "NOTIFY",
+            "FENCE NOTIFY",
+            "SESSION FENCE NOTIFY",
+            "SESSION NOTIFY NOTIFY",
+            "SHARED",
+        ];
+        for options in options {
             assert_eq!(parse(&format!("job 1000 {options}")), Err(CommandError::Syntax), "{options}");
         }
+    }
+
+    #[test]
+    fn options_stand_in_any_order_and_any_case() {
+        let all = Options {
+            owner: Some(owner("wait")),
+            wait: Duration::from_millis(5),
+            fence: true,
+            session: Some(Binding { notify: true }),
+        };
+        for options in [
+            "OWNER wait WAIT 5 FENCE SESSION NOTIFY",
+            "session Notify fence wait 5 owner wait",
+            "Fence Session nOtIfY OWNER wait WAIT 5",
+        ] {
+            assert_eq!(
+                parse(&format!("job 1000 {options}")).map(|command| command.options),
+                Ok(all.clone()),
+                "{options}"
+            );
+        }
+        let quiet = parse("job 1000 SESSION WAIT 0").expect("valid").options;
+        assert_eq!((quiet.session, quiet.waits()), (Some(Binding { notify: false }), false));
+    }
+
+    #[test]
+    fn a_time_to_wait_has_three_ways_to_be_wrong() {
+        for word in ["", "x", "1.0", "01", "99999999999999999999"] {
+            assert_eq!(parse(&format!("job 1000 WAIT {word}")), Err(CommandError::Timeout), "{word:?}");
+        }
+        assert_eq!(parse("job 1000 WAIT -1"), Err(CommandError::TimeoutNegative));
+        let range = CommandError::TimeoutRange(Duration::from_secs(3_600));
+        assert_eq!(parse("job 1000 WAIT 3600001"), Err(range));
+        assert!(parse("job 1000 WAIT 3600000").is_ok());
+    }
+
+    #[test]
+    fn a_session_asks_for_a_ttl_in_which_it_can_be_renewed() {
+        let range = CommandError::TtlRange { command: "rlock", smallest_ms: 100, largest_ms: 60_000 };
+        assert_eq!(parse("job 99 SESSION"), Err(range));
+        assert!(parse("job 100 SESSION").is_ok());
     }
 
     #[test]
@@ -131,9 +187,13 @@ mod tests {
         let now = Moment::from_micros(5);
         let validity = Validity::at(now, now, ttl, Drift::from_parts_per_million(10_000)).expect("time is left");
         assert_eq!(
-            Rlock::granted(&token, validity),
+            Rlock::granted(&token, validity, None),
             Reply::Array(vec![Reply::Bulk("ab".repeat(20).into()), Reply::Integer(29_698)])
         );
+        let Reply::Array(fenced) = Rlock::granted(&token, validity, Some(1_700_000_000_000_000)) else {
+            panic!("an array");
+        };
+        assert_eq!(fenced.last(), Some(&Reply::Integer(1_700_000_000_000_000)));
         assert_eq!(Rlock::refused(), Reply::NullArray);
     }
 
@@ -152,7 +212,7 @@ mod tests {
             let command = Rlock::parse(&arguments, &limits()).expect("valid");
             prop_assert_eq!(command.resource.as_bytes(), key);
             prop_assert_eq!(command.ttl.as_millis(), ttl);
-            prop_assert_eq!(command.owner.map(|owner| owner.as_bytes().to_vec()), name);
+            prop_assert_eq!(command.options.owner.map(|owner| owner.as_bytes().to_vec()), name);
         }
 
         #[test]
@@ -164,9 +224,10 @@ mod tests {
         ) {
             use CommandError as E;
             match Rlock::parse(&arguments, &limits()) {
-                Ok(command) => prop_assert_eq!(arguments.len(), if command.owner.is_some() { 4 } else { 2 }),
+                Ok(_) => prop_assert!(arguments.len() >= 2),
                 Err(E::Arity("rlock")) => prop_assert!(arguments.len() < 2),
                 Err(E::Integer | E::TtlRange { .. } | E::Syntax | E::Owner | E::KeyReserved) => {}
+                Err(E::Timeout | E::TimeoutNegative | E::TimeoutRange(_)) => {}
                 Err(error) => prop_assert!(false, "{error}"),
             }
         }

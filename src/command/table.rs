@@ -10,13 +10,18 @@
 
 use bytes::Bytes;
 
-use super::{CommandError, local_entries, rextend, rlock, runlock};
+use super::{CommandError, local_entries, rextend, rinspect, rlock, rmextend, rmlock, rmunlock, rprimaries, runlock};
 
 /// The commands, in the order in which they are looked for: lock commands first, they come most often.
 pub static COMMANDS: &[&Entry] = &[
     &rlock::ENTRY,
     &runlock::ENTRY,
     &rextend::ENTRY,
+    &rmlock::ENTRY,
+    &rmunlock::ENTRY,
+    &rmextend::ENTRY,
+    &rinspect::ENTRY,
+    &rprimaries::ENTRY,
     &local_entries::PING,
     &local_entries::ECHO,
     &local_entries::HELLO,
@@ -81,6 +86,16 @@ pub enum LockVerb {
     Runlock,
     /// `REXTEND`
     Rextend,
+    /// `RMLOCK`
+    Rmlock,
+    /// `RMUNLOCK`
+    Rmunlock,
+    /// `RMEXTEND`
+    Rmextend,
+    /// `RINSPECT`
+    Rinspect,
+    /// `RPRIMARIES`
+    Rprimaries,
 }
 
 /// The names of the commands that the proxy answers from what it knows.
@@ -149,13 +164,16 @@ pub enum Keys {
     None,
     /// The word behind its name, used as these flags of a key specification say.
     First(&'static [&'static str]),
+    /// As many as the word behind its name says, behind that word, used as these flags say.
+    Counted(&'static [&'static str]),
 }
 
 impl Keys {
     /// Places of the first and the last key in a request, and the step between two.
     pub fn positions(self) -> (i64, i64, i64) {
         match self {
-            Self::None => (0, 0, 0),
+            // Where they are counted, only a key specification can tell.
+            Self::None | Self::Counted(_) => (0, 0, 0),
             Self::First(_) => (1, 1, 1),
         }
     }
@@ -310,85 +328,5 @@ fn find_subcommand(container: &'static Entry, word: &[u8]) -> Result<&'static En
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::command::tests_support::words;
-
-    #[test]
-    fn names_are_unique_lower_case_and_begin_with_their_containers() {
-        let mut seen = HashSet::new();
-        for entry in all() {
-            assert!(seen.insert(entry.name), "{} stands twice", entry.name);
-            assert_eq!(entry.name, entry.name.to_lowercase());
-        }
-        for entry in COMMANDS {
-            for subcommand in entry.subcommands {
-                assert_eq!(subcommand.name.split_once('|').map(|(container, _)| container), Some(entry.name));
-            }
-        }
-    }
-
-    #[test]
-    fn no_two_entries_are_answered_alike() {
-        let entries: Vec<_> = all().filter(|entry| entry.action != Action::Subcommands).collect();
-        for (place, entry) in entries.iter().enumerate() {
-            assert!(!entries[..place].iter().any(|other| other.action == entry.action), "{}", entry.name);
-        }
-    }
-
-    #[test]
-    fn a_container_that_answers_nothing_itself_cannot_be_called_alone() {
-        for entry in all() {
-            assert_eq!(entry.action == Action::Subcommands, !entry.subcommands.is_empty() && !entry.takes(1));
-        }
-    }
-
-    #[test]
-    fn an_entry_agrees_with_itself() {
-        for entry in all() {
-            assert_ne!(entry.arity, 0, "{}", entry.name);
-            assert!(entry.takes(usize::try_from(entry.arity.unsigned_abs()).expect("small")), "{}", entry.name);
-            assert!(entry.categories.iter().all(|category| category.starts_with('@')), "{}", entry.name);
-            assert_eq!(entry.flags.contains(&"write"), entry.categories.contains(&"@write"), "{}", entry.name);
-            assert_eq!(entry.flags.contains(&"blocking"), entry.categories.contains(&"@blocking"), "{}", entry.name);
-            assert_eq!(entry.flags.contains(&"fast"), entry.categories.contains(&"@fast"), "{}", entry.name);
-            assert_eq!(entry.flags.contains(&"fast"), !entry.categories.contains(&"@slow"), "{}", entry.name);
-            let documents_a_key = entry.arguments.iter().any(|argument| argument.kind == ArgumentKind::Key);
-            assert_eq!(entry.keys != Keys::None, documents_a_key, "{}", entry.name);
-            for argument in entry.arguments {
-                let composed = matches!(argument.kind, ArgumentKind::Block | ArgumentKind::OneOf);
-                assert_eq!(composed, !argument.arguments.is_empty(), "{} {}", entry.name, argument.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_lock_commands_are_listed_as_promised() {
-        let promised: [(_, _, &[&str]); 3] = [
-            ("rlock", -3, &["write", "noscript", "no_multi", "blocking"]),
-            ("runlock", 3, &["write", "noscript", "no_multi"]),
-            ("rextend", 4, &["write", "noscript", "no_multi"]),
-        ];
-        for (name, arity, flags) in promised {
-            let entry = find_by_name(name.as_bytes()).expect("listed");
-            assert_eq!((entry.arity, entry.flags, entry.keys.positions()), (arity, flags, (1, 1, 1)), "{name}");
-            assert_eq!(entry.group, "redlock");
-        }
-        let locks = all().filter(|entry| matches!(entry.action, Action::Lock(_))).count();
-        assert_eq!(locks, promised.len());
-    }
-
-    #[test]
-    fn commands_are_found_in_any_case_and_subcommands_by_their_second_word() {
-        let name = |line: &str| find(&words(line)).map(|entry| entry.name);
-        assert_eq!(name("RLock a 1"), Ok("rlock"));
-        assert_eq!(name("CLIENT SetName x"), Ok("client|setname"));
-        assert_eq!(name("client"), Ok("client"));
-        assert_eq!(name("COMMAND"), Ok("command"));
-        assert_eq!(name("client nope"), Err(CommandError::unknown_subcommand("client", b"nope")));
-        assert_eq!(name("client|setname x"), Err(CommandError::unknown_command(b"client|setname", &words("x"))));
-        assert_eq!(find(&[]).map(|entry| entry.name), Err(CommandError::unknown_command(b"", &[])));
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

@@ -151,6 +151,8 @@ keys! {
         "What every key on the primaries begins with; clients never see it.";
     MAX_TTL_MS = "max_ttl_ms", "milliseconds", integer(limits::MAX_TTL_MS, limits::MAX_TTL_MS_DEFAULT),
         "The longest ttl that a client may ask for.";
+    MAX_WAIT_MS = "max_wait_ms", "milliseconds", integer(limits::MAX_WAIT_MS, limits::MAX_WAIT_MS_DEFAULT),
+        "The longest time that a client may stand in line for a lock.";
     ATTEMPTS = "attempts", "attempts", integer(limits::ATTEMPTS, limits::ATTEMPTS_DEFAULT),
         "How often a lock is tried whose votes were split.";
     RETRY_DELAY_MS = "retry_delay_ms", "milliseconds", integer(limits::RETRY_DELAY_MS, limits::RETRY_DELAY_MS_DEFAULT),
@@ -172,6 +174,9 @@ keys! {
     LINKS_PER_PRIMARY = "links_per_primary", "connections",
         integer(limits::LINKS_PER_PRIMARY, limits::LINKS_PER_PRIMARY_DEFAULT),
         "Connections to each primary; a lock's name decides which one is used.";
+    FENCE_RETENTION_MS = "fence_retention_ms", "milliseconds",
+        integer(limits::FENCE_RETENTION_MS, limits::FENCE_RETENTION_MS_DEFAULT),
+        "How long the primaries keep the fencing counter of a key that is not used; at least max_ttl_ms.";
     SHUTDOWN_GRACE_MS = "shutdown_grace_ms", "milliseconds",
         integer(limits::SHUTDOWN_GRACE_MS, limits::SHUTDOWN_GRACE_MS_DEFAULT),
         "How long a shutdown may take to answer what is under way.";
@@ -181,6 +186,12 @@ keys! {
         "What clients must say with AUTH; null or empty is none. Not together with password_file.";
     AUTH_PASSWORD_FILE = "auth.password_file", "", Kind::SecretFile,
         "A file whose first line is the password.";
+    SESSION_MAX_LIFETIME_MS = "session.max_lifetime_ms", "milliseconds",
+        integer_or_zero("off", limits::SESSION_MAX_LIFETIME_MS, limits::SESSION_MAX_LIFETIME_MS_DEFAULT),
+        "How long a lock that is bound to its connection is renewed at most.";
+    SESSION_CLIENT_SILENCE_MS = "session.client_silence_ms", "milliseconds",
+        integer_or_zero("off", limits::SESSION_CLIENT_SILENCE_MS, limits::SESSION_CLIENT_SILENCE_MS_DEFAULT),
+        "No lock is renewed for a client from which nothing came for that long.";
     TCP_KEEPALIVE_IDLE_MS = "tcp.keepalive_idle_ms", "milliseconds",
         integer(limits::KEEPALIVE_IDLE_MS, limits::KEEPALIVE_IDLE_MS_DEFAULT),
         "Silence on a connection before the first keep-alive probe.";
@@ -226,6 +237,17 @@ keys! {
     LIMITS_REPLY_NESTING = "limits.reply_nesting", "levels",
         integer(limits::REPLY_NESTING, limits::REPLY_NESTING_DEFAULT),
         "Levels of arrays within arrays in a reply of a primary or of the upstream.";
+    LIMITS_WAITERS = "limits.waiters", "clients", integer(limits::WAITERS, limits::WAITERS_DEFAULT),
+        "Clients that stand in line for a lock; what comes on top gets an error.";
+    LIMITS_WAITERS_PER_KEY = "limits.waiters_per_key", "clients",
+        integer(limits::WAITERS_PER_KEY, limits::WAITERS_PER_KEY_DEFAULT),
+        "The same for one lock.";
+    LIMITS_SESSION_LOCKS = "limits.session_locks", "locks",
+        integer(limits::SESSION_LOCKS, limits::SESSION_LOCKS_DEFAULT),
+        "Locks that are bound to connections; what comes on top gets an error.";
+    LIMITS_SESSION_LOCKS_PER_CONNECTION = "limits.session_locks_per_connection", "locks",
+        integer(limits::SESSION_LOCKS_PER_CONNECTION, limits::SESSION_LOCKS_PER_CONNECTION_DEFAULT),
+        "The same for one connection.";
     LIMITS_OPERATIONS_PER_PRIMARY = "limits.operations_per_primary", "operations",
         integer(limits::OPERATIONS_PER_PRIMARY, limits::OPERATIONS_PER_PRIMARY_DEFAULT),
         "Operations queued for or unanswered by one primary; what comes on top fails at once.";

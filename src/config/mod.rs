@@ -46,6 +46,8 @@ pub struct Config {
     pub key_prefix: Bytes,
     /// `max_ttl_ms`
     pub max_ttl: Ttl,
+    /// `max_wait_ms`
+    pub max_wait: Duration,
     /// `attempts`: at least 1.
     pub attempts: u32,
     /// `retry_delay_ms`
@@ -62,18 +64,31 @@ pub struct Config {
     pub probe_interval: Duration,
     /// `links_per_primary`: at least 1.
     pub links_per_primary: usize,
+    /// `fence_retention_ms`: at least `max_ttl_ms`.
+    pub fence_retention: Duration,
     /// `shutdown_grace_ms`
     pub shutdown_grace: Duration,
     /// `worker_threads`; 0: as many as there are cores.
     pub worker_threads: usize,
     /// `auth.password`, or what `auth.password_file` holds; never empty.
     pub password: Option<Secret>,
+    /// `session.*`
+    pub session: Session,
     /// `tcp.*`
     pub tcp: Tcp,
     /// `limits.*`
     pub limits: Limits,
     /// `log.*`
     pub log: Log,
+}
+
+/// `session.*`: how long locks that are bound to connections are renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// `session.max_lifetime_ms`; `None` is off.
+    pub max_lifetime: Option<Duration>,
+    /// `session.client_silence_ms`; `None` is off.
+    pub client_silence: Option<Duration>,
 }
 
 /// `tcp.*`: how a connection whose peer vanished is found.
@@ -116,6 +131,14 @@ pub struct Limits {
     pub unauthenticated_bulk_bytes: usize,
     /// Levels of aggregates within a reply of a primary or of the upstream.
     pub reply_nesting: usize,
+    /// Clients that stand in line.
+    pub waiters: usize,
+    /// The same for one lock.
+    pub waiters_per_key: usize,
+    /// Locks that are bound to connections.
+    pub session_locks: usize,
+    /// The same for one connection.
+    pub session_locks_per_connection: usize,
     /// Operations queued for or unanswered by one primary.
     pub operations_per_primary: usize,
 }
@@ -190,6 +213,7 @@ fn config(values: &mut Values) -> Option<Config> {
         quorum: quorum.or_else(|| Quorum::majority(1))?,
         key_prefix: Bytes::from(values.text(&keys::KEY_PREFIX)),
         max_ttl: Ttl::from_millis(values.integer(&keys::MAX_TTL_MS))?,
+        max_wait: duration(values, &keys::MAX_WAIT_MS),
         attempts: count(values, &keys::ATTEMPTS),
         retry_delay: duration(values, &keys::RETRY_DELAY_MS),
         drift: Drift::from_parts_per_million(values.share(&keys::CLOCK_DRIFT_FACTOR)),
@@ -198,9 +222,14 @@ fn config(values: &mut Values) -> Option<Config> {
         connect_timeout: duration(values, &keys::CONNECT_TIMEOUT_MS),
         probe_interval: duration(values, &keys::PROBE_INTERVAL_MS),
         links_per_primary: size(values, &keys::LINKS_PER_PRIMARY),
+        fence_retention: duration(values, &keys::FENCE_RETENTION_MS),
         shutdown_grace: duration(values, &keys::SHUTDOWN_GRACE_MS),
         worker_threads: size(values, &keys::WORKER_THREADS),
         password,
+        session: Session {
+            max_lifetime: duration_or_none(values, &keys::SESSION_MAX_LIFETIME_MS),
+            client_silence: duration_or_none(values, &keys::SESSION_CLIENT_SILENCE_MS),
+        },
         tcp: Tcp {
             keepalive_idle: duration(values, &keys::TCP_KEEPALIVE_IDLE_MS),
             keepalive_interval: duration(values, &keys::TCP_KEEPALIVE_INTERVAL_MS),
@@ -231,6 +260,10 @@ fn limits(values: &mut Values) -> Limits {
         unauthenticated_elements: size(values, &keys::LIMITS_UNAUTHENTICATED_ELEMENTS),
         unauthenticated_bulk_bytes: size(values, &keys::LIMITS_UNAUTHENTICATED_BULK_BYTES),
         reply_nesting: size(values, &keys::LIMITS_REPLY_NESTING),
+        waiters: size(values, &keys::LIMITS_WAITERS),
+        waiters_per_key: size(values, &keys::LIMITS_WAITERS_PER_KEY),
+        session_locks: size(values, &keys::LIMITS_SESSION_LOCKS),
+        session_locks_per_connection: size(values, &keys::LIMITS_SESSION_LOCKS_PER_CONNECTION),
         operations_per_primary: size(values, &keys::LIMITS_OPERATIONS_PER_PRIMARY),
     }
 }
@@ -276,6 +309,15 @@ fn check_pairs(values: &mut Values, config: &Config) {
             "must be more than",
             &keys::NODE_TIMEOUT_MS,
             (config.silence_timeout.as_millis(), config.node_timeout.as_millis()),
+        );
+    }
+    if config.fence_retention.as_millis() < u128::from(config.max_ttl.as_millis()) {
+        wrong_pair(
+            values,
+            &keys::FENCE_RETENTION_MS,
+            "must be at least",
+            &keys::MAX_TTL_MS,
+            (config.fence_retention.as_millis(), u128::from(config.max_ttl.as_millis())),
         );
     }
     if config.limits.output_buffer_bytes < config.limits.buffer_bytes {

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use super::{Refusal, bulk, glob};
-use crate::command::CommandError;
 use crate::command::table::{self, Argument, ArgumentKind, COMMANDS, Entry, Keys};
+use crate::command::{CommandError, integer};
 use crate::protocol::Reply;
 
 /// `COMMAND`
@@ -78,13 +78,19 @@ pub(super) fn list_of(arguments: &[Bytes], entries: impl Iterator<Item = &'stati
 /// `COMMAND GETKEYS command [argument …]` and, with how the command uses each key, `COMMAND GETKEYSANDFLAGS`.
 pub(super) fn keys(words: &[Bytes], with_flags: bool) -> Result<Reply, Refusal> {
     let entry = table::find(words).map_err(|_| Refusal::syntax("ERR Invalid command specified"))?;
-    let Keys::First(flags) = entry.keys else {
-        return Err(Refusal::syntax("ERR The command has no key arguments"));
+    let (flags, first, count) = match entry.keys {
+        Keys::None => return Err(Refusal::syntax("ERR The command has no key arguments")),
+        Keys::First(flags) => (flags, 1_usize, Some(1)),
+        Keys::Counted(flags) => (flags, 2, words.get(1).and_then(|word| integer(word))),
     };
-    let key = words.get(1).filter(|_| entry.takes(words.len()));
-    let key = key.ok_or_else(|| Refusal::syntax("ERR Invalid number of arguments specified for command"))?;
-    let key = Reply::Bulk(key.clone());
-    Ok(Reply::Array(vec![if with_flags { Reply::Array(vec![key, words_of(flags)]) } else { key }]))
+    let count = count.and_then(|count| usize::try_from(count).ok()).filter(|&count| count > 0);
+    let keys = count.and_then(|count| words.get(first..first.checked_add(count)?)).filter(|_| entry.takes(words.len()));
+    let keys = keys.ok_or_else(|| Refusal::syntax("ERR Invalid number of arguments specified for command"))?;
+    let shown = |key: &Bytes| {
+        let key = Reply::Bulk(key.clone());
+        if with_flags { Reply::Array(vec![key, words_of(flags)]) } else { key }
+    };
+    Ok(Reply::Array(keys.iter().map(shown).collect()))
 }
 
 /// `… HELP` of a container: how its subcommands are written and what they do.
@@ -120,25 +126,19 @@ pub(super) fn details(entry: &Entry) -> Reply {
     ])
 }
 
-/// Where the keys are, in the words of Redis 7: one key behind the command's name.
+/// Where the keys are, in the words of Redis 7: one key behind the command's name, or a number and so many keys.
 fn key_specification(keys: Keys) -> Option<Reply> {
-    let Keys::First(flags) = keys else { return None };
+    let (flags, find, places) = match keys {
+        Keys::None => return None,
+        Keys::First(flags) => (flags, "range", [("lastkey", 0), ("keystep", 1), ("limit", 0)]),
+        Keys::Counted(flags) => (flags, "keynum", [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]),
+    };
     let typed =
         |kind, specification| Reply::Map(vec![(bulk("type"), bulk(kind)), (bulk("spec"), Reply::Map(specification))]);
     Some(Reply::Map(vec![
         (bulk("flags"), words_of(flags)),
         (bulk("begin_search"), typed("index", vec![(bulk("index"), Reply::Integer(1))])),
-        (
-            bulk("find_keys"),
-            typed(
-                "range",
-                vec![
-                    (bulk("lastkey"), Reply::Integer(0)),
-                    (bulk("keystep"), Reply::Integer(1)),
-                    (bulk("limit"), Reply::Integer(0)),
-                ],
-            ),
-        ),
+        (bulk("find_keys"), typed(find, places.map(|(name, place)| (bulk(name), Reply::Integer(place))).into())),
     ]))
 }
 

@@ -65,8 +65,9 @@ impl Fixture {
     /// The same, for words that no line could hold.
     pub(super) fn answer_words(&mut self, arguments: Vec<Bytes>) -> Answer {
         let max_ttl = Ttl::from_millis(60_000).expect("in range");
-        let limits = CommandLimits::new(4_096, max_ttl, Drift::from_parts_per_million(10_000));
-        match route(Request { arguments }, self.connection.mode(), &limits) {
+        let limits =
+            CommandLimits::new(4_096, max_ttl, Drift::from_parts_per_million(10_000), Duration::from_secs(3_600));
+        match route(Request { arguments }, self.connection.mode(), self.connection.version(), &limits) {
             Route::Local(request) => {
                 let environment = Environment {
                     now: self.now,
@@ -137,6 +138,10 @@ fn limits() -> Limits {
         unauthenticated_elements: 10,
         unauthenticated_bulk_bytes: 16_384,
         reply_nesting: 128,
+        waiters: 100_000,
+        waiters_per_key: 10_000,
+        session_locks: 1_000_000,
+        session_locks_per_connection: 1_024,
         operations_per_primary: 65_536,
     }
 }

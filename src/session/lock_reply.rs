@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::reply_queue::{ReplyId, Settled, Timed};
-use crate::command::{LockCommand, Rextend, Rlock, Runlock};
+use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
 use crate::coordinator::{
     AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released,
 };
-use crate::lock::{Moment, Resource};
+use crate::lock::Moment;
 use crate::protocol::Reply;
 
 /// A lock command that was read and has not begun.
@@ -25,7 +25,10 @@ pub(super) struct Launch {
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) reply: ReplyId,
-    pub(super) resource: Resource,
+    /// What it was about.
+    pub(super) resources: Resources,
+    /// Whether it may have stood in line.
+    pub(super) waited: bool,
     pub(super) settled: Settled<LockReply>,
 }
 
@@ -39,7 +42,9 @@ pub(super) enum LockReply {
 impl Timed for LockReply {
     fn reply(&self, now: Moment) -> Option<Reply> {
         match self {
-            Self::Granted { grant, .. } => grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity)),
+            Self::Granted { grant, .. } => {
+                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, None))
+            }
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
         }
     }
@@ -55,11 +60,11 @@ impl Timed for LockReply {
 impl Launch {
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
     pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
-        let resource = self.command.resource().clone();
+        let (resources, waited) = (self.command.resources(), self.command.waits());
         let settled = match self.command {
-            LockCommand::Rlock(Rlock { resource, ttl, owner }) => {
+            LockCommand::Rlock(Rlock { resource, ttl, options }) => {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner };
+                let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
                 match coordinator.acquire(request, caller).await {
                     Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
                     Acquired::Refused => Settled::Reply(Rlock::refused()),
@@ -80,8 +85,13 @@ impl Launch {
                     Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
+            LockCommand::Rmlock(_)
+            | LockCommand::Rmunlock(_)
+            | LockCommand::Rmextend(_)
+            | LockCommand::Rinspect(_)
+            | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
         };
-        Finished { reply: self.reply, resource, settled }
+        Finished { reply: self.reply, resources, waited, settled }
     }
 }
 

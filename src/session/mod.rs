@@ -28,6 +28,7 @@ mod service;
 mod subscriptions;
 mod through;
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
@@ -50,7 +51,7 @@ use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
 use self::through::Through;
-use crate::command::LockCommand;
+use crate::command::Resources;
 use crate::coordinator::Caller;
 use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
@@ -98,7 +99,7 @@ struct Session {
     replies: ReplyQueue<LockReply>,
     lanes: Lanes<Launch>,
     /// Lock commands that may begin.
-    startable: Vec<Launch>,
+    startable: VecDeque<Launch>,
     /// Lock commands that were read and have not ended.
     in_flight: usize,
     caller: Arc<Caller>,
@@ -135,7 +136,7 @@ impl Session {
             starved: true,
             replies: ReplyQueue::default(),
             lanes: Lanes::default(),
-            startable: Vec::new(),
+            startable: VecDeque::new(),
             in_flight: 0,
             caller: Arc::default(),
             unconfirmed: Unconfirmed::default(),
@@ -153,7 +154,7 @@ impl Session {
             self.take_requests();
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
-                for launch in self.startable.drain(..) {
+                while let Some(launch) = self.next_launch() {
                     running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
                 }
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
@@ -244,20 +245,30 @@ impl Session {
         if let Some(through) = &mut self.through {
             through.stir();
         }
-        while let Some(next) = self.lanes.leave(&finished.resource) {
-            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
-            if self.stage == Stage::Broken && matches!(next.command, LockCommand::Rlock(_)) {
-                self.in_flight -= 1;
-                continue;
-            }
-            self.startable.push(Launch { read_at: None, ..next });
-            break;
-        }
+        self.leave_lanes(&finished.resources, finished.waited);
         if self.stage == Stage::Broken {
             self.service.forget(finished.settled.into_timed());
         } else {
             self.replies.settle(finished.reply, finished.settled);
         }
+    }
+
+    /// The next lock command that may begin.
+    fn next_launch(&mut self) -> Option<Launch> {
+        while let Some(launch) = self.startable.pop_front() {
+            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
+            if self.stage != Stage::Broken || !launch.command.takes() {
+                return Some(launch);
+            }
+            self.in_flight -= 1;
+            self.leave_lanes(&launch.command.resources(), launch.command.waits());
+        }
+        None
+    }
+
+    fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
+        let startable = &mut self.startable;
+        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
     }
 
     /// Writes what may leave, until nothing is left or the socket takes no more.

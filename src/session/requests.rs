@@ -37,8 +37,8 @@ impl Session {
 
     fn take(&mut self, request: Request, now: Moment) {
         self.connection.client().touch(now);
-        match router::route(request, self.connection.mode(), &self.service.command_limits) {
-            Route::Lock(LockCommand::Rlock(_)) if self.service.drain.has_begun() => {
+        match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits) {
+            Route::Lock(command) if command.takes() && self.service.drain.has_begun() => {
                 self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
             }
             Route::Lock(command) => self.enter(command, now),
@@ -69,9 +69,9 @@ impl Session {
     pub(super) fn enter(&mut self, command: LockCommand, now: Moment) {
         self.in_flight += 1;
         let reply = self.replies.reserve(self.connection.version());
-        let resource = command.resource().clone();
+        let (resources, waits) = (command.resources(), command.waits());
         let launch = Launch { reply, command, read_at: Some(now) };
-        self.startable.extend(self.lanes.enter(&resource, launch));
+        self.startable.extend(self.lanes.enter(resources, waits, launch));
     }
 
     /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.

@@ -76,7 +76,7 @@ impl Service {
             drain,
             drain_idle: config.shutdown_grace / DRAIN_IDLE_FRACTION,
             limits: config.limits,
-            command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift),
+            command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift, config.max_wait),
             tcp: config.tcp,
             upstreams,
             password: config.password.clone(),

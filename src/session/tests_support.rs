@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
-use crate::config::{Address, Config, Limits, Log, LogFormat, Tcp};
+use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
 use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
 use crate::counters::Counters;
 use crate::drain::Drain;
@@ -283,6 +283,7 @@ fn config() -> Config {
         quorum: Quorum::majority(3).expect("a small set"),
         key_prefix: Bytes::new(),
         max_ttl: Ttl::from_millis(defaults::MAX_TTL_MS_DEFAULT).expect("in range"),
+        max_wait: Duration::from_millis(defaults::MAX_WAIT_MS_DEFAULT),
         attempts: 3,
         retry_delay: Duration::from_millis(defaults::RETRY_DELAY_MS_DEFAULT),
         drift: Drift::from_parts_per_million(defaults::CLOCK_DRIFT_PPM_DEFAULT),
@@ -291,9 +292,11 @@ fn config() -> Config {
         connect_timeout: Duration::from_millis(defaults::CONNECT_TIMEOUT_MS_DEFAULT),
         probe_interval: Duration::from_millis(defaults::PROBE_INTERVAL_MS_DEFAULT),
         links_per_primary: 1,
+        fence_retention: Duration::from_millis(defaults::FENCE_RETENTION_MS_DEFAULT),
         shutdown_grace: Duration::from_millis(defaults::SHUTDOWN_GRACE_MS_DEFAULT),
         worker_threads: 0,
         password: None,
+        session: config::Session { max_lifetime: None, client_silence: None },
         tcp: Tcp {
             keepalive_idle: Duration::from_millis(defaults::KEEPALIVE_IDLE_MS_DEFAULT),
             keepalive_interval: Duration::from_millis(defaults::KEEPALIVE_INTERVAL_MS_DEFAULT),
@@ -313,6 +316,10 @@ fn config() -> Config {
             unauthenticated_elements: 10,
             unauthenticated_bulk_bytes: 16_384,
             reply_nesting: 128,
+            waiters: 100_000,
+            waiters_per_key: 10_000,
+            session_locks: 1_000_000,
+            session_locks_per_connection: 1_024,
             operations_per_primary: 65_536,
         },
         log: Log { level: "info".into(), format: LogFormat::Text },
