@@ -215,7 +215,7 @@ mod tests {
             (CommandError::Timeout, "ERR timeout is not an integer or out of range"),
             (CommandError::TimeoutNegative, "ERR timeout is negative"),
             (
-                CommandError::TimeoutRange(Duration::from_millis(3_600_000)),
+                CommandError::TimeoutRange(Duration::from_secs(3_600)),
                 "ERR timeout is out of range: at most 3600000 milliseconds",
             ),
             (CommandError::NotifyWithoutPushes, "ERR NOTIFY needs RESP3: say HELLO 3 first"),

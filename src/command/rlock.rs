@@ -226,8 +226,10 @@ mod tests {
             match Rlock::parse(&arguments, &limits()) {
                 Ok(_) => prop_assert!(arguments.len() >= 2),
                 Err(E::Arity("rlock")) => prop_assert!(arguments.len() < 2),
-                Err(E::Integer | E::TtlRange { .. } | E::Syntax | E::Owner | E::KeyReserved) => {}
-                Err(E::Timeout | E::TimeoutNegative | E::TimeoutRange(_)) => {}
+                Err(
+                    E::Integer | E::TtlRange { .. } | E::Syntax | E::Owner | E::KeyReserved
+                    | E::Timeout | E::TimeoutNegative | E::TimeoutRange(_),
+                ) => {}
                 Err(error) => prop_assert!(false, "{error}"),
             }
         }

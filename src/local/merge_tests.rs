@@ -44,13 +44,14 @@ fn what_concerns_lock_commands_alone_is_known() {
 
 #[test]
 fn lock_commands_are_counted_and_listed_behind_the_upstreams() {
-    assert_eq!(merge("COMMAND COUNT", ":240\r\n", Version::Resp2), ":243\r\n");
-    let listed = "*4\r\n$3\r\nget\r\n$5\r\nrlock\r\n$7\r\nrunlock\r\n$7\r\nrextend\r\n";
+    assert_eq!(merge("COMMAND COUNT", ":240\r\n", Version::Resp2), ":248\r\n");
+    let listed = "*9\r\n$3\r\nget\r\n$5\r\nrlock\r\n$7\r\nrunlock\r\n$7\r\nrextend\r\n$6\r\nrmlock\r\n\
+                  $8\r\nrmunlock\r\n$8\r\nrmextend\r\n$8\r\nrinspect\r\n$10\r\nrprimaries\r\n";
     assert_eq!(merge("COMMAND LIST", "*1\r\n$3\r\nget\r\n", Version::Resp2), listed);
     let filtered = "~2\r\n$3\r\nget\r\n$5\r\nrlock\r\n";
     assert_eq!(merge("COMMAND LIST FILTERBY PATTERN rl*", "~1\r\n$3\r\nget\r\n", Version::Resp3), filtered);
     let all = merge("COMMAND", "*1\r\n*1\r\n$3\r\nget\r\n", Version::Resp2);
-    assert!(all.starts_with("*4\r\n*1\r\n$3\r\nget\r\n*10\r\n$5\r\nrlock\r\n:-3\r\n"), "{all}");
+    assert!(all.starts_with("*9\r\n*1\r\n$3\r\nget\r\n*10\r\n$5\r\nrlock\r\n:-3\r\n"), "{all}");
 }
 
 #[test]
@@ -67,13 +68,13 @@ fn documentation_is_a_map_of_both_in_either_protocol() {
     let flat = merge("COMMAND DOCS get rlock", "*2\r\n$3\r\nget\r\n*0\r\n", Version::Resp2);
     assert!(flat.starts_with("*4\r\n$3\r\nget\r\n*0\r\n$5\r\nrlock\r\n*"), "{flat}");
     let map = merge("COMMAND DOCS", "%1\r\n$3\r\nget\r\n%0\r\n", Version::Resp3);
-    assert!(map.starts_with("%4\r\n$3\r\nget\r\n%0\r\n$5\r\nrlock\r\n%"), "{map}");
+    assert!(map.starts_with("%9\r\n$3\r\nget\r\n%0\r\n$5\r\nrlock\r\n%"), "{map}");
 }
 
 #[test]
 fn documentation_does_not_fail_because_the_upstreams_does_unless_nobody_may_ask() {
     let alone = merge("COMMAND DOCS", "-ERR syntax error\r\n", Version::Resp2);
-    assert!(alone.starts_with("*6\r\n$5\r\nrlock\r\n"), "{alone}");
+    assert!(alone.starts_with("*16\r\n$5\r\nrlock\r\n"), "{alone}");
     let refused = "-NOAUTH Authentication required.\r\n";
     assert_eq!(merge("COMMAND DOCS", refused, Version::Resp2), refused);
     assert_eq!(merge("COMMAND COUNT", refused, Version::Resp2), refused);

@@ -126,6 +126,8 @@ fn room_for(key: &Key) -> Given {
     let neighbour = match key.path {
         "node_timeout_ms" => Some(("silence_timeout_ms", "600000")),
         "silence_timeout_ms" => Some(("node_timeout_ms", "1")),
+        "max_ttl_ms" => Some(("fence_retention_ms", "31536000000")),
+        "fence_retention_ms" => Some(("max_ttl_ms", "1000")),
         "limits.buffer_bytes" => Some(("limits.output_buffer_bytes", "1073741824")),
         "limits.output_buffer_bytes" => Some(("limits.buffer_bytes", "4096")),
         _ => None,

@@ -55,16 +55,10 @@ fn names_that_are_no_keys_are_refused_with_the_nearest() {
 
 #[test]
 fn keys_whose_feature_does_not_exist_are_unknown() {
-    for key in ["set_name", "max_wait_ms", "fence_retention_ms", "quarantine", "new_set"] {
+    for key in ["set_name", "quarantine", "new_set"] {
         let refusal = three_primaries().file(format!("{key}: 5\n")).refusal();
         assert!(refusal.starts_with(&format!("redlock.yaml:1: {key}: is not a key")), "{refusal}");
     }
-    for key in ["waiters", "waiters_per_key", "session_locks", "session_locks_per_connection"] {
-        let refusal = three_primaries().file(format!("limits:\n  {key}: 5\n")).refusal();
-        assert!(refusal.starts_with(&format!("redlock.yaml:2: limits.{key}: is not a key")), "{refusal}");
-    }
-    let refusal = three_primaries().file("session:\n  max_lifetime_ms: 5\n").refusal();
-    assert!(refusal.starts_with("redlock.yaml:1: session: is not a key"), "{refusal}");
 }
 
 #[test]
