@@ -256,7 +256,7 @@ impl Service<'_> {
         while let Some(answer) = self.wire.answer()? {
             match self.pipeline.answered(answer, self.heard) {
                 Event::Answered { release: true } => self.inbox.settled(),
-                Event::Answered { release: false } | Event::FirstOfTwo => {}
+                Event::Answered { release: false } | Event::Partly => {}
                 Event::LateGrant => self.settings.counters.late_grants_undone.increment(),
                 Event::SendSource(queued) => self.again.push(queued),
                 Event::StillOwed(release) => self.refused.push(release),

@@ -128,11 +128,21 @@ pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
     }
 }
 
-/// Casts the operation's vote by its answers: one, or two where the holder is asked for by a command of its own.
-pub(super) fn answered(operation: &mut Operation, first: Answer, second: Option<Answer>) -> Settled {
+/// Casts the operation's vote by its answers, as many as [`replies`] says.
+pub(super) fn answered(
+    operation: &mut Operation,
+    dialect: Dialect,
+    answers: impl IntoIterator<Item = Answer>,
+) -> Settled {
+    let mut answers = answers.into_iter();
+    let Some(first) = answers.next() else {
+        debug_assert!(false, "an operation has at least one answer");
+        return Settled::Done;
+    };
     match operation {
         Operation::Acquire { ticket, .. } => {
-            match acquire_vote(first, second) {
+            let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
+            match acquire_vote(first, holder) {
                 Ok(vote) => {
                     let is_grant = vote == AcquireVote::Granted;
                     if !ticket.cast(vote, None) && is_grant && !ticket.depart() {

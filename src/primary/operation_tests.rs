@@ -81,6 +81,12 @@ fn sent(operation: &Operation, dialect: Dialect, call: Call) -> String {
     String::from_utf8(out.to_vec()).expect("text")
 }
 
+/// Answers an attempt of the form that has so many answers.
+fn answered_by(operation: &mut Operation, first: Answer, second: Option<Answer>) -> Settled {
+    let dialect = if second.is_some() { PLAIN } else { MODERN };
+    answered(operation, dialect, [Some(first), second].into_iter().flatten())
+}
+
 fn error(text: &'static str) -> Answer {
     Answer::Error(Bytes::from_static(text.as_bytes()))
 }
@@ -150,7 +156,7 @@ fn the_answers_to_an_attempt_are_a_grant_a_holder_or_the_nodes_trouble() {
     ] {
         let (votes, ticket) = recorder();
         let mut operation = acquire(ticket);
-        assert!(matches!(answered(&mut operation, first, second), Settled::Done));
+        assert!(matches!(answered_by(&mut operation, first, second), Settled::Done));
         assert_eq!(recorded(&votes), (vote, None));
     }
     for (answer, reason) in [
@@ -164,7 +170,7 @@ fn the_answers_to_an_attempt_are_a_grant_a_holder_or_the_nodes_trouble() {
     ] {
         let (votes, ticket) = recorder();
         let mut operation = acquire(ticket);
-        assert!(matches!(answered(&mut operation, answer, None), Settled::Done));
+        assert!(matches!(answered(&mut operation, MODERN, [answer]), Settled::Done));
         let (vote, trouble) = recorded(&votes);
         assert_eq!((vote, trouble.map(|t| t.to_string())), (AcquireVote::Silent, Some(reason.to_owned())));
     }
@@ -182,7 +188,7 @@ fn the_answers_to_a_script_are_its_number_another_type_or_the_nodes_trouble() {
     ] {
         let (votes, ticket) = recorder();
         let mut operation = extend(ticket);
-        assert!(matches!(answered(&mut operation, answer, None), Settled::Done));
+        assert!(matches!(answered(&mut operation, MODERN, [answer]), Settled::Done));
         assert_eq!(recorded(&votes).0, vote);
     }
 }
@@ -192,10 +198,10 @@ fn a_script_that_the_server_forgot_is_sent_again_before_anybody_hears_of_it() {
     let (votes, ticket) = recorder();
     let mut operation = sign(ticket);
     assert!(matches!(
-        answered(&mut operation, error("NOSCRIPT No matching script. Please use EVAL."), None),
+        answered(&mut operation, MODERN, [error("NOSCRIPT No matching script. Please use EVAL.")]),
         Settled::SendSource
     ));
-    assert!(matches!(answered(&mut operation, Answer::Integer(1), None), Settled::Done));
+    assert!(matches!(answered(&mut operation, MODERN, [Answer::Integer(1)]), Settled::Done));
     assert_eq!(recorded(&votes), (SignVote::Signed, None));
 }
 
@@ -210,11 +216,11 @@ fn a_release_that_the_server_could_not_carry_out_is_still_owed() {
     ] {
         let (votes, ticket) = recorder();
         let mut operation = release(Some(ticket));
-        let settled = answered(&mut operation, answer, None);
+        let settled = answered(&mut operation, MODERN, [answer]);
         assert_eq!(matches!(settled, Settled::StillOwed), owed);
         assert_eq!(recorded(&votes).0, vote);
     }
-    assert!(matches!(answered(&mut release(None), error("BUSY"), None), Settled::StillOwed));
+    assert!(matches!(answered(&mut release(None), MODERN, [error("BUSY")]), Settled::StillOwed));
 }
 
 #[test]
@@ -224,11 +230,14 @@ fn what_comes_after_the_time_out_changes_no_vote_and_a_late_grant_is_seen() {
     assert!(silent(&mut operation, Trouble::ConnectionLost));
     assert!(!silent(&mut operation, Trouble::ConnectionLost));
     assert_eq!(recorded(&votes), (AcquireVote::Silent, Some(Trouble::ConnectionLost)));
-    assert!(matches!(answered(&mut operation, Answer::Null, None), Settled::Done), "the attempt was won all the same");
+    assert!(
+        matches!(answered(&mut operation, MODERN, [Answer::Null]), Settled::Done),
+        "the attempt was won all the same"
+    );
 
     let mut operation = acquire(Ticket::new(Arc::new(Closed), NodeId::new(0).expect("the first")));
     assert!(silent(&mut operation, Trouble::ConnectionLost));
-    assert!(matches!(answered(&mut operation, Answer::Null, None), Settled::LateGrant));
+    assert!(matches!(answered(&mut operation, MODERN, [Answer::Null]), Settled::LateGrant));
 }
 
 #[test]

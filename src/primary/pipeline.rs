@@ -35,8 +35,8 @@ impl Queued {
 /// Something that was written.
 #[derive(Debug)]
 enum Written {
-    /// Its first answer, when it has two.
-    Operation(Queued, Option<Answer>),
+    /// With those of its answers that have come, while there are more to come.
+    Operation(Queued, Vec<Answer>),
     /// The question for the server's role, and when it was asked.
     Probe(Instant),
 }
@@ -46,8 +46,8 @@ enum Written {
 pub(super) enum Event {
     /// An operation has been answered; whether it was a release, which is owed no longer.
     Answered { release: bool },
-    /// The other answer to the same operation comes next.
-    FirstOfTwo,
+    /// Another answer to the same operation comes next.
+    Partly,
     /// A record was set whose attempt had been given up.
     LateGrant,
     /// To be sent again, with the script's source.
@@ -84,7 +84,7 @@ impl Pipeline {
 
     pub(super) fn push(&mut self, queued: Queued) {
         self.earliest = earlier(self.earliest, queued.deadline);
-        self.written.push_back(Written::Operation(queued, None));
+        self.written.push_back(Written::Operation(queued, Vec::new()));
     }
 
     pub(super) fn push_probe(&mut self, now: Instant) {
@@ -101,17 +101,20 @@ impl Pipeline {
         match self.written.pop_front() {
             None => Event::Unasked,
             Some(Written::Probe(asked)) => Event::Probed(answer, now - asked),
-            Some(Written::Operation(queued, None)) if operation::replies(&queued.operation, self.dialect) == 2 => {
-                self.written.push_front(Written::Operation(queued, Some(answer)));
-                Event::FirstOfTwo
+            Some(Written::Operation(queued, mut answers)) => {
+                if answers.len() + 1 < operation::replies(&queued.operation, self.dialect) {
+                    answers.push(answer);
+                    self.written.push_front(Written::Operation(queued, answers));
+                    return Event::Partly;
+                }
+                // One answer, as most operations have, has taken no memory of its own.
+                self.settled(queued, answers.into_iter().chain([answer]))
             }
-            Some(Written::Operation(queued, None)) => Self::settled(queued, answer, None),
-            Some(Written::Operation(queued, Some(first))) => Self::settled(queued, first, Some(answer)),
         }
     }
 
-    fn settled(mut queued: Queued, first: Answer, second: Option<Answer>) -> Event {
-        match operation::answered(&mut queued.operation, first, second) {
+    fn settled(&self, mut queued: Queued, answers: impl Iterator<Item = Answer>) -> Event {
+        match operation::answered(&mut queued.operation, self.dialect, answers) {
             Settled::Done => Event::Answered { release: matches!(queued.operation, Operation::Release { .. }) },
             Settled::LateGrant => Event::LateGrant,
             Settled::SendSource => Event::SendSource(queued),
