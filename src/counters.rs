@@ -85,6 +85,10 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Fencing tokens handed out with locks.
+    fences_issued,
+    /// Fencing numbers drawn anew, because a quorum had not accepted the one before.
+    fences_second_round,
     /// Compare-and-deletes sent for what was not granted.
     withdrawals_sent,
     /// Withdrawals that some primary has not answered yet (a state).

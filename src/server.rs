@@ -147,6 +147,7 @@ fn rules(config: &Config) -> Rules {
         attempts: config.attempts,
         retry_delay: config.retry_delay,
         node_timeout: config.node_timeout,
+        fence_retention: config.fence_retention,
     }
 }
 

@@ -5,28 +5,34 @@
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 
 mod entropy;
+mod fencing;
 mod node;
 mod outcome;
+mod counting;
 mod retry;
 mod round;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use entropy::{Entropy, SystemEntropy};
-pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
+pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
 
+use self::counting::CountingRound;
 use self::outcome::Attempt;
-use self::round::{AcquireRound, CountingRound, Troubles, Work};
+use self::round::{AcquireRound, Troubles, Work};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Drift, Extend, ExtendVerdict, Moment, NodeId, NodeSet, Owner, Quorum, Release, ReleaseVerdict,
-    Resource, Token, Ttl,
+    AcquireVerdict, Drift, Extend, ExtendVerdict, Fence, Moment, NodeId, NodeSet, Owner, Quorum, Release,
+    ReleaseVerdict, Resource, Token, Ttl,
 };
 
 /// The numbers that rounds go by; keys of the same names in the configuration.
@@ -38,6 +44,8 @@ pub struct Rules {
     pub attempts: u32,
     pub retry_delay: Duration,
     pub node_timeout: Duration,
+    /// How long a fencing counter is kept that is not used.
+    pub fence_retention: Duration,
 }
 
 /// The client on whose behalf an operation runs, as far as the operation cares: is it still there?
@@ -63,6 +71,8 @@ pub struct AcquireRequest {
     pub resource: Resource,
     pub ttl: Ttl,
     pub owner: Option<Owner>,
+    /// Whether a fencing token is wanted.
+    pub fence: bool,
 }
 
 /// Lock operations over one set of primaries.
@@ -99,6 +109,9 @@ impl Coordinator {
             match self.drive(&attempt, &caller).await {
                 AcquireVerdict::Granted => {
                     self.counters.rlock_granted.increment();
+                    if attempt.round.fence().is_some() {
+                        self.counters.fences_issued.increment();
+                    }
                     if attempt.round.took_over() {
                         self.counters.rlock_taken_over.increment();
                     }
@@ -112,6 +125,12 @@ impl Coordinator {
                     self.counters.rlock_noquorum.increment();
                     // The error names what is wrong with each primary: those that were not lost yet are waited for.
                     attempt.round.complete().await;
+                    if attempt.round.lacks_number() {
+                        let (answered, troubles) = attempt.round.report();
+                        let mut reasons = self.reasons(answered, &troubles, false);
+                        reasons.push(("the fencing number", "was not accepted by a quorum".to_owned()));
+                        return Acquired::NoQuorum(self.no_quorum(answered, &reasons));
+                    }
                     return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
                 }
                 AcquireVerdict::Abandoned => {
@@ -188,15 +207,21 @@ impl Coordinator {
     }
 
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
-        let &AcquireRequest { ref resource, ttl, ref owner } = request;
+        let &AcquireRequest { ref resource, ttl, ref owner, fence } = request;
         let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
+        let number = fence.then(|| self.fence_clock());
+        let fence = number.map(|number| Fence::new(self.rules.quorum, number));
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), fence, self.term(ttl), self.clock);
         let (coordinator, resource) = (Arc::clone(self), resource.clone());
         let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-            let ticket = attempt.round.acquire_ticket(id);
-            node.submit(Operation::Acquire { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+            let (ticket, raise) =
+                (attempt.round.acquire_ticket(id), number.map(|number| self.raise(&attempt, id, number)));
+            node.submit(
+                Operation::Acquire { resource, token, ttl, raise, ticket },
+                ttl.node_timeout(self.rules.node_timeout),
+            );
         }
         attempt
     }
@@ -204,20 +229,24 @@ impl Coordinator {
     /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
     async fn drive(&self, attempt: &Attempt, caller: &Caller) -> AcquireVerdict {
         loop {
-            let found = match attempt.round.work().await {
+            match attempt.round.work().await {
                 Work::Done(verdict) => return verdict,
                 Work::Sign(_) if caller.has_left() => return attempt.round.abandon(),
-                Work::Sign(found) => found,
-            };
-            let ttl = attempt.round.term.ttl;
-            for (id, found) in found {
-                let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-                let ticket = attempt.round.sign_ticket(id);
-                self.nodes[id.index()].submit(
-                    Operation::Sign { resource, found, token, ttl, ticket },
-                    ttl.node_timeout(self.rules.node_timeout),
-                );
+                Work::Sign(found) => self.sign(attempt, found),
+                Work::Raise(number, nodes) => self.raise_anew(attempt, number, nodes),
             }
+        }
+    }
+
+    fn sign(&self, attempt: &Attempt, found: Vec<(NodeId, Bytes)>) {
+        let ttl = attempt.round.term.ttl;
+        let nodes = found.iter().map(|(id, _)| *id).collect();
+        let number = attempt.round.number_for_signing(nodes, || self.fence_clock());
+        for (id, found) in found {
+            let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let (ticket, raise) = (attempt.round.sign_ticket(id), number.map(|number| self.raise(attempt, id, number)));
+            let operation = Operation::Sign { resource, found, token, ttl, raise, ticket };
+            self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
     }
 
@@ -248,6 +277,10 @@ impl Coordinator {
     /// The error text of a round: who answered, what was wrong with the others. In a round that was won too late that
     /// is what is wrong with those that answered.
     fn explain(&self, (answered, troubles): (NodeSet, Troubles), too_late: bool) -> NoQuorum {
+        self.no_quorum(answered, &self.reasons(answered, &troubles, too_late))
+    }
+
+    fn reasons(&self, answered: NodeSet, troubles: &Troubles, too_late: bool) -> Vec<(&str, String)> {
         let mut reasons = Vec::new();
         for (id, node) in self.nodes() {
             let reason = match &troubles[id.index()] {
@@ -257,7 +290,7 @@ impl Coordinator {
             };
             reasons.push((node.address(), reason));
         }
-        self.no_quorum(answered, &reasons)
+        reasons
     }
 
     fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {

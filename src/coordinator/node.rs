@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::lock::{AcquireVote, ExtendVote, Moment, NodeId, ReleaseVote, Resource, SignVote, Token, Ttl};
+use crate::lock::{
+    AcquireVote, ExtendVote, FenceNumber, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote, Token, Ttl,
+};
 
 /// One independent server of the set, as the coordinator sees it.
 pub trait LockNode: Send + Sync + 'static {
@@ -21,15 +23,31 @@ pub trait LockNode: Send + Sync + 'static {
     /// Takes `operation` on; its ticket is cast after `timeout` at the latest. Never blocks. Operations on one resource
     /// take effect in the order in which they were submitted.
     fn submit(&self, operation: Operation, timeout: Duration);
+
+    /// What its clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
+    fn wall_clock(&self, now: Moment) -> Option<u64>;
+}
+
+/// A fencing counter to be raised.
+#[derive(Debug)]
+pub struct Raise {
+    pub number: FenceNumber,
+    /// How long the counter lives when it is not used.
+    pub retention: Duration,
+    pub ticket: Ticket<RaiseVote>,
 }
 
 /// What a primary is asked to do.
 #[derive(Debug)]
 pub enum Operation {
     /// Set the record if there is none, and say who holds it otherwise.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<AcquireVote> },
+    /// The counter, if one is to be raised, behind it.
+    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<AcquireVote> },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
-    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, ticket: Ticket<SignVote> },
+    /// The counter, if one is to be raised, behind it.
+    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<SignVote> },
+    /// Raise the counter, and look whether the record bears the token.
+    Raise { resource: Resource, token: Token, raise: Raise },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
@@ -51,6 +69,11 @@ impl Vote for AcquireVote {
 }
 
 impl Vote for SignVote {
+    const SILENT: Self = Self::Silent;
+    const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for RaiseVote {
     const SILENT: Self = Self::Silent;
     const UNSENT: Self = Self::Unsent;
 }

@@ -6,6 +6,7 @@
 
 mod acquire;
 mod extend;
+mod fence;
 mod name;
 mod release;
 mod tally;
@@ -13,7 +14,8 @@ mod time;
 
 pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
-pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
+pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
+pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
 pub use time::{Drift, Moment, Ttl, Validity};

@@ -9,6 +9,9 @@ use crate::limits::{OWNER_BYTES, TOKEN_BYTES, TOKEN_HEX_DIGITS, TOKEN_RANDOM_BYT
 /// What the proxy's own records begin with (behind the configured prefix); no lock may be named so.
 pub const RESERVED_PREFIX: &[u8] = b"redlock-proxy:";
 
+/// What the key of a lock's fencing counter begins with (behind the configured prefix); the lock's name follows.
+pub const FENCE_PREFIX: &[u8] = b"redlock-proxy:fence:";
+
 /// Why a name is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameError {

@@ -11,10 +11,10 @@ use super::dialect::Dialect;
 use super::incarnation::Claim;
 use super::settings::Settings;
 use super::succession::Succession;
-use super::trouble::{classify, own_words};
+use super::trouble::{classify, own_words, unexpected};
 use super::wire::Wire;
 use crate::coordinator::Trouble;
-use crate::protocol::Answer;
+use crate::protocol::{Answer, parse_integer};
 
 /// How often one former connection is killed before the server's word is taken that it is gone.
 const KILLS: usize = 1_000;
@@ -28,6 +28,8 @@ pub(super) struct Admitted {
     /// The process that the server is.
     pub(super) run: String,
     pub(super) dialect: Dialect,
+    /// What the server's clock showed last, in microseconds of unix time.
+    pub(super) time: u64,
 }
 
 /// Opens a connection to the primary and asks it everything.
@@ -53,7 +55,8 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
         );
     }
     end_former_connections(&mut wire, succession, &run).await?;
-    Ok(Admitted { wire, client_id, run, dialect: survey.dialect })
+    let time = unix_micros(&wire.demand(&[b"TIME"]).await?).ok_or_else(unexpected)?;
+    Ok(Admitted { wire, client_id, run, dialect: survey.dialect, time })
 }
 
 /// Connects, and asks who is at both ends of the connection: the wire, the server's number for it, the server's run.
@@ -111,6 +114,14 @@ pub(super) fn is_primary(role: &Answer) -> bool {
         Answer::Array(fields) => matches!(fields.first(), Some(Answer::Bulk(role)) if role.as_ref() == b"master"),
         _ => false,
     }
+}
+
+/// The answer to TIME, in microseconds of unix time.
+pub(super) fn unix_micros(answer: &Answer) -> Option<u64> {
+    let Answer::Array(parts) = answer else { return None };
+    let [Answer::Bulk(seconds), Answer::Bulk(micros)] = parts.as_slice() else { return None };
+    let number = |digits: &[u8]| parse_integer(digits).and_then(|number| u64::try_from(number).ok());
+    number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
 }
 
 async fn info(wire: &mut Wire) -> Result<InfoDict, Trouble> {

@@ -46,7 +46,7 @@ fn token() -> Token {
 
 fn acquire(round: &Arc<Recorder>) -> Operation {
     let ttl = Ttl::from_millis(30_000).expect("in range");
-    Operation::Acquire { resource: resource(), token: token(), ttl, ticket: round.ticket::<AcquireVote>() }
+    Operation::Acquire { resource: resource(), token: token(), ttl, raise: None, ticket: round.ticket::<AcquireVote>() }
 }
 
 fn release(inbox: &Inbox, round: Option<&Arc<Recorder>>) -> Operation {

@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::{LockNode, Operation};
 use crate::counters::Counters;
-use crate::lock::Resource;
+use crate::lock::{Moment, Resource};
 
 /// How often a drain looks whether every withdrawal has been answered.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -187,9 +187,14 @@ impl LockNode for Primary {
         let resource = match &operation {
             Operation::Acquire { resource, .. }
             | Operation::Sign { resource, .. }
+            | Operation::Raise { resource, .. }
             | Operation::Extend { resource, .. }
             | Operation::Release { resource, .. } => resource,
         };
         self.inbox(resource).submit(operation, timeout);
+    }
+
+    fn wall_clock(&self, now: Moment) -> Option<u64> {
+        self.inboxes.first().and_then(|inbox| inbox.status.wall_clock(now))
     }
 }

@@ -60,7 +60,7 @@ fn ttl() -> Ttl {
 }
 
 fn acquire(ticket: Ticket<AcquireVote>) -> Operation {
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), ticket }
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, ticket }
 }
 
 fn extend(ticket: Ticket<ExtendVote>) -> Operation {
@@ -68,7 +68,8 @@ fn extend(ticket: Ticket<ExtendVote>) -> Operation {
 }
 
 fn sign(ticket: Ticket<SignVote>) -> Operation {
-    Operation::Sign { resource: resource(), found: Bytes::from_static(b"T0"), token: token("T1"), ttl: ttl(), ticket }
+    let found = Bytes::from_static(b"T0");
+    Operation::Sign { resource: resource(), found, token: token("T1"), ttl: ttl(), raise: None, ticket }
 }
 
 fn release(ticket: Option<Ticket<ReleaseVote>>) -> Operation {

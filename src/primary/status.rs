@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::coordinator::Trouble;
 use crate::counters::Counter;
+use crate::lock::Moment;
 
 /// Whether a primary may vote, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ struct Seen {
     round_trips: [Duration; ROUND_TRIPS],
     /// How many round trips were measured.
     measured: usize,
+    /// The server's clock less the proxy's, in microseconds.
+    clock_ahead: Option<i128>,
 }
 
 impl Status {
@@ -76,6 +79,7 @@ impl Status {
                 state: PrimaryState::Connecting,
                 round_trips: [Duration::ZERO; ROUND_TRIPS],
                 measured: 0,
+                clock_ahead: None,
             }),
             operations: Counter::default(),
             unknown: Counter::default(),
@@ -97,6 +101,18 @@ impl Status {
             seen.round_trips[seen.measured % ROUND_TRIPS] = round_trip;
             seen.measured += 1;
         });
+    }
+
+    /// The server said `micros` of unix time at some moment between these two.
+    pub(super) fn read_clock(&self, micros: u64, asked: Moment, answered: Moment) {
+        let middle = i128::midpoint(asked.as_micros().into(), answered.as_micros().into());
+        self.with(|seen| seen.clock_ahead = Some(i128::from(micros) - middle));
+    }
+
+    /// What the server's clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
+    pub(super) fn wall_clock(&self, now: Moment) -> Option<u64> {
+        let ahead = self.with(|seen| seen.clock_ahead.filter(|_| seen.state == PrimaryState::Up))?;
+        u64::try_from(i128::from(now.as_micros()) + ahead).ok()
     }
 
     /// The median of the latest round trips; zero before the first.

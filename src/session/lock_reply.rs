@@ -43,7 +43,7 @@ impl Timed for LockReply {
     fn reply(&self, now: Moment) -> Option<Reply> {
         match self {
             Self::Granted { grant, .. } => {
-                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, None))
+                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, grant.fence()))
             }
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
         }
@@ -64,7 +64,8 @@ impl Launch {
         let settled = match self.command {
             LockCommand::Rlock(Rlock { resource, ttl, options }) => {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
+                let request =
+                    AcquireRequest { resource: resource.detached(), ttl, owner: options.owner, fence: options.fence };
                 match coordinator.acquire(request, caller).await {
                     Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
                     Acquired::Refused => Settled::Reply(Rlock::refused()),

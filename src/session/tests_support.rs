@@ -19,7 +19,7 @@ use crate::drain::Drain;
 use crate::limits as defaults;
 use crate::local::Snapshot;
 use crate::lock::{
-    AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, RaiseVote, ReleaseVote, Resource, SignVote, Token, Ttl,
 };
 use crate::net::Listener;
 
@@ -113,7 +113,10 @@ impl Script {
 
     fn perform(&self, index: usize, operation: Operation) {
         match operation {
-            Operation::Acquire { resource, token, ticket, .. } => {
+            Operation::Acquire { resource, token, raise, ticket, .. } => {
+                if let Some(raise) = raise {
+                    raise.ticket.answer(RaiseVote::Raised(None, false));
+                }
                 depart(ticket, || {
                     let records = &mut self.state().records[index];
                     if let Some(holder) = records.get(&resource) {
@@ -132,6 +135,7 @@ impl Script {
                     _ => SignVote::Changed,
                 });
             }
+            Operation::Raise { raise, .. } => depart(raise.ticket, || RaiseVote::Raised(None, true)),
             Operation::Extend { resource, token, ticket, .. } => {
                 depart(ticket, || {
                     let holds = self.state().records[index].get(&resource) == Some(&bytes(&token));
@@ -167,6 +171,7 @@ fn key(operation: &Operation) -> &Resource {
     match operation {
         Operation::Acquire { resource, .. }
         | Operation::Sign { resource, .. }
+        | Operation::Raise { resource, .. }
         | Operation::Extend { resource, .. }
         | Operation::Release { resource, .. } => resource,
     }
@@ -176,6 +181,7 @@ fn describe(operation: &Operation) -> String {
     let verb = match operation {
         Operation::Acquire { .. } => "acquire",
         Operation::Sign { .. } => "sign",
+        Operation::Raise { .. } => "raise",
         Operation::Extend { .. } => "extend",
         Operation::Release { ticket: Some(_), .. } => "release",
         Operation::Release { ticket: None, .. } => "withdraw",
@@ -203,6 +209,10 @@ impl LockNode for Node {
 
     fn submit(&self, operation: Operation, _timeout: Duration) {
         self.script.submit(self.index, operation);
+    }
+
+    fn wall_clock(&self, now: Moment) -> Option<u64> {
+        Some(now.as_micros())
     }
 }
 
@@ -234,6 +244,7 @@ impl Proxy {
             attempts: config.attempts,
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
+            fence_retention: config.fence_retention,
         };
         let counters = Arc::new(Counters::default());
         let coordinator =

@@ -92,6 +92,7 @@ impl Plan {
             attempts: 3,
             retry_delay: Duration::from_millis(25),
             node_timeout: Duration::from_millis(40),
+            fence_retention: Duration::from_secs(604_800),
         }
     }
 }
