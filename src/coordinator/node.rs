@@ -34,19 +34,21 @@ pub struct Raise {
     pub number: FenceNumber,
     /// How long the counter lives when it is not used.
     pub retention: Duration,
+    /// Whether to look behind it if the record bears the attempt's token: it may have been ended meanwhile.
+    pub look: bool,
     pub ticket: Ticket<RaiseVote>,
 }
 
 /// What a primary is asked to do.
 #[derive(Debug)]
 pub enum Operation {
-    /// Set the record if there is none, and say who holds it otherwise.
-    /// The counter, if one is to be raised, behind it.
+    /// Set the record if there is none, and say who holds it otherwise. Directly behind it, raise the counter, if one is to
+    /// be raised.
     Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<AcquireVote> },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
-    /// The counter, if one is to be raised, behind it.
+    /// Directly behind it, raise the counter, if one is to be raised.
     Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<SignVote> },
-    /// Raise the counter, and look whether the record bears the token.
+    /// Raise the counter, where the lock was granted before.
     Raise { resource: Resource, token: Token, raise: Raise },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
