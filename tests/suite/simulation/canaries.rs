@@ -34,6 +34,19 @@ pub(super) enum Canary {
     OnlyTheLastKilled,
     /// Two nodes are one server.
     OneServerVotesTwice,
+    /// A fencing number needs a majority of the primaries that granted the lock.
+    MajorityOfGrantersForTheFence,
+    /// A fencing number accepted by a primary that refused the lock counts.
+    RaiseCountedOnRefusers,
+    /// A larger fencing number is drawn whenever a primary has not answered in time.
+    FenceStepAtEveryRepetition,
+}
+
+impl Canary {
+    /// Whether it takes many locks in a short time to notice.
+    pub(super) fn is_caught_in_haste(self) -> bool {
+        matches!(self, Self::MajorityOfGrantersForTheFence | Self::RaiseCountedOnRefusers)
+    }
 }
 
 /// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
@@ -43,6 +56,12 @@ fn must_be_caught(canary: Canary, promise: Claim, may: &[Claim], most: u64) {
     let first = from_environment("REDLOCK_SEED").unwrap_or(0);
     for seed in first..first + most {
         if let Err(broken) = run(Plan::new(seed, Some(canary))) {
+            if std::env::var("COUNT").is_ok() {
+                if broken.violation.claim == promise {
+                    println!("caught {seed}");
+                }
+                continue;
+            }
             let claim = broken.violation.claim;
             assert!(claim == promise || may.contains(&claim), "not by what {canary:?} breaks: {broken}");
             if claim == promise {
@@ -112,4 +131,19 @@ fn bytes_of_the_connection_before_the_last_leave_a_ghost() {
 #[test]
 fn one_server_that_votes_twice_says_of_a_held_lock_that_it_is_not() {
     must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Exclusion, Claim::Progress], 100);
+}
+
+#[test]
+fn a_majority_of_the_granters_lets_a_later_grant_have_the_smaller_number() {
+    must_be_caught(Canary::MajorityOfGrantersForTheFence, Claim::FenceOrder, &[], 30_000);
+}
+
+#[test]
+fn a_raise_counted_on_refusers_lets_a_later_grant_have_the_smaller_number() {
+    must_be_caught(Canary::RaiseCountedOnRefusers, Claim::FenceOrder, &[], 30_000);
+}
+
+#[test]
+fn a_number_drawn_anew_at_every_repetition_is_one_that_nobody_asked_for() {
+    must_be_caught(Canary::FenceStepAtEveryRepetition, Claim::FenceStep, &[], 200);
 }

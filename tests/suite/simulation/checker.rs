@@ -29,6 +29,10 @@ pub(super) enum Claim {
     ReleasedIsGone,
     /// A record was left behind that was withdrawn or released.
     Ghost,
+    /// Of two grants the later had no larger fencing number.
+    FenceOrder,
+    /// A fencing number was drawn anew though no answer had shown one that the former did not exceed.
+    FenceStep,
     /// A further attempt was begun for a client that had left.
     LeftIsLeft,
     /// A command never ended.
@@ -109,6 +113,7 @@ pub(super) struct Checker {
     holders: Vec<Vec<Token>>,
     pub(super) history: History,
     pub(super) violation: Option<Violation>,
+    grants: u64,
     /// Commands whose clients left before the answer.
     pub(super) left: u64,
     /// Grants of which nothing was left when the reply was to be written.
@@ -124,6 +129,7 @@ impl Checker {
             holders: vec![Vec::new(); keys],
             history: History::default(),
             violation: None,
+            grants: 0,
             left: 0,
             too_late: 0,
         }
@@ -191,8 +197,8 @@ impl Checker {
         self.acquire_failed(now, id, "RLOCK left under way through proxy");
     }
 
-    /// The reply was written: the client has the lock and counts on it.
-    pub(super) fn acquired(&mut self, now: Micros, id: RequestId, token: &Token, validity: Validity) {
+    /// The reply was written: the client has the lock and counts on it. Returns the grant's place among all.
+    pub(super) fn acquired(&mut self, now: Micros, id: RequestId, token: &Token, validity: Validity) -> u64 {
         self.under_way.retain(|other| *other != id);
         let Request { key, client, owner, accompanied, .. } = self.requests[id.0];
         let validity_ms = validity.as_millis();
@@ -206,6 +212,8 @@ impl Checker {
         }
         self.tokens.entry(token.clone()).or_default().grant = Some(grant);
         self.hold(now, key, token, validity_ms);
+        self.grants += 1;
+        self.grants
     }
 
     pub(super) fn extend_asked(&mut self, now: Micros, key: usize, client: usize, token: &Token, ttl_ms: u64) {

@@ -16,8 +16,10 @@ use tokio::task::{JoinError, JoinHandle};
 use super::canaries::Canary;
 use super::checker::{Claim, RequestId};
 use super::entropy::{COMMAND, Command};
-use super::link::resource_of;
+use super::fences::FenceGrant;
 use super::network::World;
+use super::node::resource_of;
+use super::plan::Pace;
 use super::primary::Micros;
 use super::random::Random;
 
@@ -27,8 +29,8 @@ struct Held {
     key: usize,
     token: Token,
     proxy: usize,
-    /// When the client got it.
-    at: Micros,
+    /// Its place among all grants, in the order in which they were told.
+    place: u64,
     validity_ms: u64,
 }
 
@@ -71,6 +73,7 @@ pub(super) struct Surroundings {
     pub(super) canary: Option<Canary>,
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
+    pub(super) pace: Pace,
 }
 
 pub(super) struct Client {
@@ -96,8 +99,8 @@ impl Client {
             let key = self.random.below(self.around.keys);
             match self.take(key).await {
                 Some(held) => self.hold(held, end).await,
-                None if self.random.percent(50) => self.lie_in_wait(key, end).await,
-                None => self.rest(1_000, 60_000, end).await,
+                None if self.random.percent(self.around.pace.lies_in_wait) => self.lie_in_wait(key, end).await,
+                None => self.rest(0, self.around.pace.retry_us, end).await,
             }
         }
     }
@@ -132,7 +135,7 @@ impl Client {
                 let second = self.ask(key, other, ttl_ms, 1);
                 let (first, second) = (reply(first.task.await), reply(second.task.await));
                 return match (first, second) {
-                    (Some(first), Some(second)) => Some(if first.at > second.at { first } else { second }),
+                    (Some(first), Some(second)) => Some(if first.place > second.place { first } else { second }),
                     (first, second) => first.or(second),
                 };
             }
@@ -158,10 +161,11 @@ impl Client {
     fn ask(&mut self, key: usize, proxy: usize, ttl_ms: u64, attempt: u64) -> UnderWay {
         let around = Arc::clone(&self.around);
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
-        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone() };
+        let fence = self.random.percent(around.pace.fenced);
+        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence };
         let caller = Arc::new(Caller::default());
-        let (number, owned) = (self.number, self.owner.is_some());
-        let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, number, owned, proxy));
+        let (client, owned, asked) = (self.number, self.owner.is_some(), self.now());
+        let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, client, owned, proxy));
         let reply_delay = self.reply_delay();
         let command = Command {
             number: (self.number as u64) << 32 | self.commands,
@@ -203,10 +207,17 @@ impl Client {
                 drop(grant.too_late());
                 return None;
             };
-            let token = grant.token().clone();
+            let (token, fence) = (grant.token().clone(), grant.fence());
             grant.hand_over();
-            world.with(|state| state.checker.acquired(state.now, id, &token, validity));
-            Some(Held { key, token, proxy, at: now.as_micros(), validity_ms: validity.as_millis() })
+            let place = world.with(|state| {
+                let place = state.checker.acquired(state.now, id, &token, validity);
+                if let Some(number) = fence {
+                    let owner = owned.then_some(client);
+                    state.fenced(key, FenceGrant { token: token.clone(), number, owner, asked, at: state.now });
+                }
+                place
+            });
+            Some(Held { key, token, proxy, place, validity_ms: validity.as_millis() })
         }));
         UnderWay { id, caller, task }
     }
@@ -214,7 +225,8 @@ impl Client {
     /// What a client does with its lock.
     async fn hold(&mut self, mut held: Held, end: Micros) {
         while self.now() < end && !self.around.world.is_over() {
-            let longest = if self.random.percent(40) { held.validity_ms * 1_050 } else { 40_000 };
+            let Pace { long_holds, hold_us, .. } = self.around.pace;
+            let longest = if self.random.percent(long_holds) { held.validity_ms * 1_050 } else { hold_us };
             self.rest(0, longest, end).await;
             match self.random.between(0, 99) {
                 0..=34 => {
@@ -329,7 +341,7 @@ impl Client {
     }
 
     fn ttl(&mut self) -> u64 {
-        let longest = self.random.pick(&[300, 300, 1_000, LONGEST_TTL_MS]);
+        let longest = self.random.pick(&self.around.pace.ttls_ms);
         self.random.between(longest / 3, longest)
     }
 

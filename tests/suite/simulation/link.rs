@@ -5,17 +5,19 @@
 //! [`Succession`] says which), then sends the withdrawals that are owed, then new work.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{LockNode, Operation, Trouble};
-use redlock_proxy::lock::{Moment, NodeId, Resource};
+use redlock_proxy::coordinator::{Operation, Raise, Ticket, Trouble};
+use redlock_proxy::lock::{AcquireVote, Moment, NodeId, RaiseVote, SignVote, Token};
 use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
+use super::checker::Claim;
+use super::fences;
 use super::history::Actor;
-use super::network::{Event, Request, State, World};
+use super::network::{Event, Request, State};
+use super::node::key_of;
 use super::primary::{Answer, Micros, Work};
 
 /// A link that gave no answer for so long, though it owed one, is given up.
@@ -27,6 +29,9 @@ const RUN: &str = "run";
 struct Item {
     number: u64,
     work: Work,
+    /// The raise that travels directly behind it, and the answer to the work itself, when that has come.
+    raise: Option<Work>,
+    answer: Option<Answer>,
     /// `None` when nobody waits for the answer, or not any more.
     ballot: Option<Ballot>,
 }
@@ -66,6 +71,8 @@ pub(super) struct Link {
     listening: bool,
     succession: Succession,
     numbers: u64,
+    /// What the primary's clock was seen to show when the connection was opened, and when that was.
+    clock_seen: (Micros, Micros),
 }
 
 impl Link {
@@ -83,6 +90,7 @@ impl Link {
             listening: false,
             succession: Succession::default(),
             numbers: 0,
+            clock_seen: (0, 0),
         }
     }
 
@@ -109,12 +117,12 @@ impl Link {
 
 /// Links, as the coordinator and the network drive them.
 impl State {
-    fn submit(&mut self, link: usize, operation: Operation, timeout: Duration) {
-        let (work, ballot) = self.receive(link, operation);
+    pub(super) fn submit(&mut self, link: usize, operation: Operation, timeout: Duration) {
+        let (work, raise, ballot) = self.receive(link, operation);
         let canary = self.canary;
         let this = &mut self.links[link];
         this.numbers += 1;
-        let item = Item { number: this.numbers, work, ballot };
+        let item = Item { number: this.numbers, work, raise, answer: None, ballot };
         if matches!(this.phase, Phase::Down) {
             self.incidents.unsent += u64::from(item.ballot.is_some());
             self.refuse(link, item);
@@ -132,28 +140,57 @@ impl State {
     }
 
     /// Takes an operation apart, and notes what the checker must know of it.
-    fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
+    fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Work>, Option<Ballot>) {
         let (proxy, node) = (self.links[link].proxy, self.links[link].node);
         match operation {
-            Operation::Acquire { resource, token, ttl, ticket } => {
+            Operation::Acquire { resource, token, ttl, raise, ticket } => {
                 self.checker.attempted(proxy, &token);
-                let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Acquire(ticket)))
+                let key = key_of(&resource);
+                let (raise, raised) = self.take_apart(key, &token, raise);
+                let work = Work::Acquire { key, token, ttl_ms: ttl.as_millis() };
+                (work, raise, Some(Ballot::Acquire(raised, ticket)))
             }
-            Operation::Sign { resource, found, token, ttl, ticket } => {
+            Operation::Sign { resource, found, token, ttl, raise, ticket } => {
                 self.checker.signing(node, &token);
-                let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Sign(ticket)))
+                let key = key_of(&resource);
+                let (raise, raised) = self.take_apart(key, &token, raise);
+                let work = Work::Sign { key, found, token, ttl_ms: ttl.as_millis() };
+                (work, raise, Some(Ballot::Sign(raised, ticket)))
+            }
+            Operation::Raise { resource, token, raise: Raise { number, look, ticket, .. } } => {
+                let key = key_of(&resource);
+                if let Some(what) = self.fences.drawn_anew(&token, number) {
+                    self.checker.violate(Claim::FenceStep, key, what);
+                }
+                (Work::Raise { key, token, number, looks: look }, None, Some(Ballot::Raise(ticket)))
             }
             Operation::Extend { resource, token, ttl, ticket } => {
                 let work = Work::Extend { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Extend(ticket)))
+                (work, None, Some(Ballot::Extend(ticket)))
             }
             Operation::Release { resource, token, until, ticket } => {
                 let work = Work::Release { key: key_of(&resource), token, until };
-                (work, ticket.map(Ballot::Release))
+                (work, None, ticket.map(Ballot::Release))
             }
         }
+    }
+
+    /// The raise behind a request, as it travels, and the right to tell of it.
+    fn take_apart(
+        &mut self,
+        key: usize,
+        token: &Token,
+        raise: Option<Raise>,
+    ) -> (Option<Work>, Option<Ticket<RaiseVote>>) {
+        let Some(Raise { number, look, ticket, .. }) = raise else { return (None, None) };
+        self.fences.begun(token);
+        (Some(Work::Raise { key, token: token.clone(), number, looks: look }), Some(ticket))
+    }
+
+    /// What the primary's clock shows: as it was last seen, carried on by the proxy's.
+    pub(super) fn wall_clock_of(&self, link: usize) -> Option<Micros> {
+        let (shown, at) = self.links[link].clock_seen;
+        matches!(self.links[link].phase, Phase::Up(_)).then(|| shown + (self.now - at))
     }
 
     /// The link is down: nothing leaves, and only withdrawals are kept.
@@ -192,6 +229,9 @@ impl State {
             };
             if wanted {
                 self.send(connection, Request::Work(item.work.clone()));
+                if let Some(raise) = &item.raise {
+                    self.send(connection, Request::Work(raise.clone()));
+                }
                 if self.links[link].sent.is_empty() {
                     self.links[link].quiet_since = self.now;
                 }
@@ -209,7 +249,7 @@ impl State {
         if let Some(item) = this.sent.iter_mut().find(|item| item.number == number) {
             if let Some(ballot) = item.ballot.take() {
                 self.incidents.timed_out += 1;
-                ballot.silent(trouble());
+                fences::silent(ballot, &item.work, trouble(), self.canary);
             }
         } else if let Some(place) = this.queue.iter().position(|item| item.number == number) {
             let ballot = this.queue[place].ballot.take();
@@ -238,9 +278,19 @@ impl State {
                 self.succeed(link, connection);
             }
             (Phase::Up(_), answer) => {
-                let item = this.sent.pop_front().expect("an answer to something that was sent");
+                let mut item = this.sent.pop_front().expect("an answer to something that was sent");
+                let (answer, raised) = match (&item.raise, item.answer.take()) {
+                    (Some(_), None) => {
+                        item.answer = Some(answer);
+                        return this.sent.push_front(item);
+                    }
+                    (Some(raise), Some(first)) => (first, Some((raise, answer))),
+                    (None, _) => (answer, None),
+                };
                 if let Some(ballot) = item.ballot {
-                    ballot.answer(answer);
+                    let raised = raised.map(|(raise, raised)| self.fences.told(raise, is_grant(&answer), &raised));
+                    let answer = self.fences.told_alone(&item.work, answer);
+                    ballot.answer(answer, raised);
                 }
             }
             (phase, answer) => unreachable!("{answer:?} in {phase:?}"),
@@ -253,6 +303,9 @@ impl State {
             self.links[link].phase = Phase::Killing(connection, id);
             self.send(connection, Request::Kill(id));
         } else {
+            let late = self.random.between(0, self.clock_error);
+            let shown = self.primaries[self.links[link].primary].wall_clock(self.now) - late;
+            self.links[link].clock_seen = (shown, self.now);
             self.links[link].phase = Phase::Up(connection);
             self.flush(link);
         }
@@ -318,7 +371,7 @@ impl State {
         let waiting = std::mem::take(&mut this.queue);
         for mut item in unanswered {
             if let Some(ballot) = item.ballot.take() {
-                ballot.silent(Trouble::ConnectionLost);
+                fences::silent(ballot, &item.work, Trouble::ConnectionLost, self.canary);
             }
             if item.is_owed() {
                 self.links[link].queue.push_back(item);
@@ -332,48 +385,7 @@ impl State {
     }
 }
 
-/// A proxy's end of a link: what its coordinator submits to.
-pub(super) struct Node {
-    world: Arc<World>,
-    link: usize,
-    /// The links of the same proxy, for the one canary that withdraws where it should not.
-    siblings: Vec<usize>,
-    address: String,
-}
-
-impl Node {
-    pub(super) fn new(world: Arc<World>, link: usize, siblings: Vec<usize>) -> Self {
-        Self { world, link, siblings, address: format!("primary-{link}:6379") }
-    }
-}
-
-impl LockNode for Node {
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn submit(&self, operation: Operation, timeout: Duration) {
-        self.world.with(|state| {
-            if let Operation::Release { resource, token, until, ticket: None } = &operation
-                && state.canary == Some(Canary::TakeOverWithdrawnWhereSigned)
-                && state.checker.signed_anywhere(token)
-            {
-                for link in &self.siblings {
-                    let (resource, token, until) = (resource.clone(), token.clone(), *until);
-                    state.submit(*link, Operation::Release { resource, token, until, ticket: None }, timeout);
-                }
-            }
-            state.submit(self.link, operation, timeout);
-        });
-    }
-}
-
-/// The name of a key: `lock-` and its number.
-pub(super) fn resource_of(key: usize) -> Resource {
-    Resource::new(format!("lock-{key}").into_bytes().into(), 64).expect("a short name")
-}
-
-fn key_of(resource: &Resource) -> usize {
-    let digits = resource.as_bytes().strip_prefix(b"lock-").and_then(|digits| std::str::from_utf8(digits).ok());
-    digits.and_then(|digits| digits.parse().ok()).expect("a name that resource_of made")
+/// Whether the primary set or signed the record.
+pub(super) fn is_grant(answer: &Answer) -> bool {
+    matches!(answer, Answer::Acquire(AcquireVote::Granted) | Answer::Sign(SignVote::Signed))
 }

@@ -4,8 +4,8 @@
 //! paused clock. What stands at the other side of the `LockNode` seam is a model: [`primary`] (keys, expiry, a clock
 //! that drifts), [`network`] (connections that delay, stop, break and deliver late, as the [`weather`] is), [`link`] (one proxy's ordered
 //! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do.
-//! [`checker`] knows what each of them was told and says when a promise is broken. [`canaries`] break one rule each,
-//! to prove that the checker would notice.
+//! [`checker`] knows what each of them was told and says when a promise is broken, [`fences`] the same of fencing numbers.
+//! [`canaries`] break one rule each, to prove that the checker would notice.
 //!
 //! A world lives through two storms. After each the network heals and everything comes to rest; then nobody may still
 //! wait for an answer, no record may be left that was withdrawn, and a free lock can be taken through every proxy.
@@ -19,9 +19,11 @@ mod canaries;
 mod checker;
 mod client;
 mod entropy;
+mod fences;
 mod history;
 mod link;
 mod network;
+mod node;
 mod plan;
 mod primary;
 mod random;
@@ -42,8 +44,8 @@ use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
 use self::entropy::SeededEntropy;
 use self::history::History;
-use self::link::Node;
 use self::network::{Event, State, World};
+use self::node::Node;
 use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
@@ -95,8 +97,7 @@ fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     let mut random = Random::new(plan.seed, 3);
     let primaries = plan.primaries(&mut random);
-    let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
-    state.canary = plan.canary;
+    let mut state = State::new(&plan, primaries, Random::new(plan.seed, 4));
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
     let counters = Arc::new(Counters::default());
@@ -108,6 +109,7 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
         drift: plan.drift(),
         canary: plan.canary,
         impatience: plan.impatience,
+        pace: plan.pace,
     });
     let driver = tokio::spawn(network::drive(Arc::clone(&world)));
     for storm in 0..2 {
@@ -153,7 +155,7 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
-            let client = Client::new(number, random.percent(70), luck, Arc::clone(around));
+            let client = Client::new(number, random.percent(plan.pace.owners), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
@@ -276,6 +278,8 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("extensions", tally.extensions, 4),
         ("releases", tally.releases, 8),
         ("withdrawals", tally.withdrawals, 100),
+        ("fences", tally.fences, 7),
+        ("fences in two rounds", tally.fences_in_two_rounds, 1),
         ("clients that left", tally.clients_left, 5),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),

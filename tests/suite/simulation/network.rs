@@ -16,8 +16,10 @@ use tokio::sync::Notify;
 
 use super::canaries::Canary;
 use super::checker::Checker;
+use super::fences::Fences;
 use super::history::Actor;
-use super::link::Link;
+use super::link::{Link, is_grant};
+use super::plan::Plan;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
 
@@ -92,8 +94,13 @@ pub(super) struct State {
     pub(super) links: Vec<Link>,
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
+    pub(super) fences: Fences,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
+    /// How many messages in a hundred are late by a little.
+    late_messages: u64,
+    /// By how much a primary's clock is seen too late at most.
+    pub(super) clock_error: Micros,
     pub(super) random: Random,
     /// Things go wrong now.
     pub(super) stormy: bool,
@@ -113,7 +120,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(primaries: Vec<Primary>, links: Vec<Link>, keys: usize, mut random: Random) -> Self {
+    pub(super) fn new(plan: &Plan, primaries: Vec<Primary>, mut random: Random) -> Self {
+        let links = plan.links();
         let far = random.pick(&[300, 1_000, 3_000]);
         let distance = links.iter().map(|_| random.between(100, far)).collect();
         Self {
@@ -125,9 +133,12 @@ impl State {
             primaries,
             links,
             connections: Vec::new(),
-            checker: Checker::new(keys),
+            checker: Checker::new(plan.all_keys()),
+            fences: Fences::new(plan),
             incidents: Incidents::default(),
-            canary: None,
+            canary: plan.canary,
+            late_messages: plan.pace.late_messages,
+            clock_error: plan.clock_error,
             random,
             stormy: false,
             under_way: 0,
@@ -169,6 +180,8 @@ impl State {
         let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
         if self.stormy && self.random.percent(1) {
             delay += self.random.between(10_000, 250_000);
+        } else if self.late_messages > 0 && self.random.percent(self.late_messages) {
+            delay += self.random.between(1_000, 20_000);
         }
         if let Some((until, by)) = self.slow[link]
             && until > self.now
@@ -251,7 +264,11 @@ impl State {
                 let (Work::Acquire { key, token, .. }
                 | Work::Sign { key, token, .. }
                 | Work::Extend { key, token, .. }
+                | Work::Raise { key, token, .. }
                 | Work::Release { key, token, .. }) = work;
+                if is_grant(&answer) {
+                    self.fences.recorded(primary, token);
+                }
                 let proxy = self.links[link].proxy as u64;
                 self.checker.history.add(self.now, *key, Actor::Primary(primary), what, Some(token), Some(proxy));
                 answer

@@ -1,0 +1,163 @@
+//! Watches fencing numbers, and breaks their rules where a canary says so.
+//!
+//! Of two grants of one key the later must have the larger number. Which one is the later is certain in three cases. They
+//! are of different owners, or of none: then they cannot overlap, and the later is the one that was told later. One was
+//! told before the other was asked for. Or one owner asked for both at the same time, and wherever both have had their
+//! record on a primary, the one's came first: the other took it over.
+
+use std::collections::HashMap;
+
+use redlock_proxy::coordinator::Trouble;
+use redlock_proxy::limits::PRIMARIES;
+use redlock_proxy::lock::{FenceNumber, RaiseVote, Token};
+
+use super::ballot::Ballot;
+use super::canaries::Canary;
+use super::checker::{Claim, label};
+use super::history::Actor;
+use super::network::State;
+use super::plan::Plan;
+use super::primary::{Answer, Micros, Work};
+
+/// A grant with a number, as its client was told.
+#[derive(Debug)]
+pub(super) struct FenceGrant {
+    pub(super) token: Token,
+    pub(super) number: u64,
+    /// The client, if it has an owner's name.
+    pub(super) owner: Option<usize>,
+    pub(super) asked: Micros,
+    pub(super) at: Micros,
+}
+
+/// What is known of one attempt's numbers.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The largest that an answer has shown to the attempt.
+    shown: Option<FenceNumber>,
+    /// The last that was drawn anew.
+    drawn: Option<FenceNumber>,
+    /// When its record came to be on each primary: events of this kind are counted.
+    recorded: [Option<u64>; PRIMARIES],
+    /// For each number, how many primaries accepted it that granted the lock, and how many that refused it.
+    accepted: Vec<(FenceNumber, [usize; 2])>,
+}
+
+#[derive(Debug)]
+pub(super) struct Fences {
+    numbers: HashMap<Token, Numbers>,
+    /// Per key.
+    grants: Vec<Vec<FenceGrant>>,
+    records: u64,
+    needed: usize,
+    canary: Option<Canary>,
+}
+
+impl Fences {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let grants = (0..plan.all_keys()).map(|_| Vec::new()).collect();
+        let (needed, canary) = (plan.quorum.needed(), plan.canary);
+        Self { numbers: HashMap::new(), grants, records: 0, needed, canary }
+    }
+
+    /// A request of an attempt that wants a number.
+    pub(super) fn begun(&mut self, token: &Token) {
+        self.numbers.entry(token.clone()).or_default();
+    }
+
+    /// A primary has set or signed a record.
+    pub(super) fn recorded(&mut self, primary: usize, token: &Token) {
+        if let Some(numbers) = self.numbers.get_mut(token) {
+            self.records += 1;
+            numbers.recorded[primary] = Some(self.records);
+        }
+    }
+
+    /// A number is raised that was drawn anew; says what is wrong with that.
+    pub(super) fn drawn_anew(&mut self, token: &Token, number: FenceNumber) -> Option<String> {
+        let numbers = self.numbers.get_mut(token)?;
+        let former = numbers.drawn.replace(number).filter(|former| *former != number)?;
+        let shown = numbers.shown.is_some_and(|shown| shown >= former);
+        (!shown).then(|| format!("{} goes from {former:?} to {number:?}, unasked", label(token)))
+    }
+
+    /// The answer to a raise, as the attempt is told; `granted`: where the lock was granted.
+    pub(super) fn told(&mut self, raise: &Work, granted: bool, answer: &Answer) -> RaiseVote {
+        let (Work::Raise { token, number, .. }, Answer::Raise(RaiseVote::Raised(before, ours))) = (raise, answer)
+        else {
+            unreachable!("{answer:?} to {raise:?}: a connection keeps its order");
+        };
+        let numbers = self.numbers.entry(token.clone()).or_default();
+        numbers.shown = numbers.shown.max(*before);
+        let truth = RaiseVote::Raised(*before, *ours);
+        let place = numbers.accepted.iter().position(|(other, _)| other == number).unwrap_or_else(|| {
+            numbers.accepted.push((*number, [0; 2]));
+            numbers.accepted.len() - 1
+        });
+        let [by_granters, by_refusers] = &mut numbers.accepted[place].1;
+        let accepted = before.is_none_or(|before| before < *number);
+        if accepted && (*ours || !granted) {
+            *(if granted { by_granters } else { by_refusers }) += 1;
+            return truth;
+        }
+        // What the broken rule would have counted is told as if this one had accepted.
+        let lies = granted
+            && match self.canary {
+                Some(Canary::RaiseCountedOnRefusers) => *by_refusers > 0,
+                Some(Canary::MajorityOfGrantersForTheFence) => *by_granters > self.needed / 2,
+                _ => false,
+            };
+        if lies {
+            *by_refusers = by_refusers.saturating_sub(1);
+        }
+        if lies { RaiseVote::Raised(None, true) } else { truth }
+    }
+
+    /// Like [`told`](Self::told), of a raise that stands alone; any other answer is left as it is.
+    pub(super) fn told_alone(&mut self, work: &Work, answer: Answer) -> Answer {
+        if matches!(work, Work::Raise { .. }) { Answer::Raise(self.told(work, true, &answer)) } else { answer }
+    }
+
+    /// Whether the record of `one` came first wherever both attempts had theirs.
+    fn came_first(&self, one: &Token, other: &Token) -> bool {
+        let (Some(one), Some(other)) = (self.numbers.get(one), self.numbers.get(other)) else { return false };
+        let mut both = one.recorded.iter().zip(&other.recorded).filter_map(|(one, other)| Some((*one)? < (*other)?));
+        both.next() == Some(true) && both.all(|first| first)
+    }
+
+    /// The former grant whose number does not fit to that of this one.
+    fn out_of_order(&self, key: usize, grant: &FenceGrant) -> Option<&FenceGrant> {
+        self.grants[key].iter().find(|former| {
+            let same = grant.owner.is_some() && grant.owner == former.owner;
+            if !same || former.at < grant.asked || self.came_first(&former.token, &grant.token) {
+                former.number >= grant.number
+            } else {
+                self.came_first(&grant.token, &former.token) && grant.number >= former.number
+            }
+        })
+    }
+}
+
+impl State {
+    /// A client was told a number.
+    pub(super) fn fenced(&mut self, key: usize, grant: FenceGrant) {
+        let actor = grant.owner.map_or(Actor::Proxy(0), Actor::Client);
+        self.checker.history.add(self.now, key, actor, "fenced", Some(&grant.token), Some(grant.number));
+        if let Some(former) = self.fences.out_of_order(key, &grant) {
+            let [its, former_one] = [&grant.token, &former.token].map(label);
+            let what = format!("{its} was granted with {}, {former_one} with {}", grant.number, former.number);
+            self.checker.violate(Claim::FenceOrder, key, what);
+        }
+        self.fences.grants[key].push(grant);
+    }
+}
+
+/// Nobody answered in time; to a raise that stands alone the broken rule says that a larger number was shown.
+pub(super) fn silent(ballot: Ballot, work: &Work, trouble: Trouble, canary: Option<Canary>) {
+    match (work, canary) {
+        (Work::Raise { number, .. }, Some(Canary::FenceStepAtEveryRepetition)) => {
+            ballot.answer(Answer::Raise(RaiseVote::Raised(Some(*number), false)), None);
+        }
+        _ => ballot.silent(trouble),
+    }
+}
