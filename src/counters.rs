@@ -85,6 +85,12 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Several locks won together.
+    rmlock_granted,
+    /// Several locks of which somebody else held one to the end.
+    rmlock_refused,
+    /// Several locks of which the answers did not settle one, or settled it too late.
+    rmlock_noquorum,
     /// Fencing tokens handed out with locks.
     fences_issued,
     /// Fencing numbers drawn anew, because a quorum had not accepted the one before.

@@ -5,12 +5,15 @@
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 
 mod entropy;
+mod explain;
 mod fencing;
+mod inspect;
 mod node;
 mod outcome;
 mod counting;
 mod retry;
 mod round;
+mod several;
 mod watched;
 
 use std::sync::Arc;
@@ -20,14 +23,16 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use entropy::{Entropy, SystemEntropy};
+pub use inspect::Inspection;
 pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
+pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeveral};
 
 use self::counting::CountingRound;
 use self::outcome::Attempt;
-use self::round::{AcquireRound, Troubles, Work};
+use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::lock::{
@@ -117,28 +122,6 @@ impl Coordinator {
                     }
                     return Acquired::Granted(Grant(attempt));
                 }
-                AcquireVerdict::TooLate => {
-                    self.counters.rlock_too_late.increment();
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), true));
-                }
-                AcquireVerdict::NoQuorum => {
-                    self.counters.rlock_noquorum.increment();
-                    // The error names what is wrong with each primary: those that were not lost yet are waited for.
-                    attempt.round.complete().await;
-                    if attempt.round.lacks_number() {
-                        let (answered, troubles) = attempt.round.report();
-                        let mut reasons = self.reasons(answered, &troubles, false);
-                        reasons.push(("the fencing number", "was not accepted by a quorum".to_owned()));
-                        return Acquired::NoQuorum(self.no_quorum(answered, &reasons));
-                    }
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
-                }
-                AcquireVerdict::Abandoned => {
-                    self.counters.rlock_abandoned.increment();
-                    let (answered, _) = attempt.round.report();
-                    let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
-                    return Acquired::NoQuorum(self.no_quorum(answered, &[reason]));
-                }
                 AcquireVerdict::Held => break,
                 AcquireVerdict::Split => {
                     drop(attempt);
@@ -150,6 +133,15 @@ impl Coordinator {
                         break;
                     }
                     self.counters.rlock_split_retries.increment();
+                }
+                verdict => {
+                    match verdict {
+                        AcquireVerdict::TooLate => &self.counters.rlock_too_late,
+                        AcquireVerdict::Abandoned => &self.counters.rlock_abandoned,
+                        _ => &self.counters.rlock_noquorum,
+                    }
+                    .increment();
+                    return Acquired::NoQuorum(self.why_not(&attempt, verdict).await);
                 }
             }
         }
@@ -207,11 +199,24 @@ impl Coordinator {
     }
 
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
+        self.start_attempt_with(request, self.new_token(request.owner.as_ref()), self.term(request.ttl), first)
+    }
+
+    fn new_token(&self, owner: Option<&Owner>) -> Token {
+        Token::sign(owner, self.entropy.token_bytes())
+    }
+
+    fn start_attempt_with(
+        self: &Arc<Self>,
+        request: &AcquireRequest,
+        token: Token,
+        term: Term,
+        first: bool,
+    ) -> Attempt {
         let &AcquireRequest { ref resource, ttl, ref owner, fence } = request;
-        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
         let number = fence.then(|| self.fence_clock());
         let fence = number.map(|number| Fence::new(self.rules.quorum, number));
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), fence, self.term(ttl), self.clock);
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), fence, term, self.clock);
         let (coordinator, resource) = (Arc::clone(self), resource.clone());
         let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
         for (id, node) in self.nodes() {
@@ -272,28 +277,5 @@ impl Coordinator {
 
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {
         self.rules.quorum.nodes().zip(&self.nodes)
-    }
-
-    /// The error text of a round: who answered, what was wrong with the others. In a round that was won too late that
-    /// is what is wrong with those that answered.
-    fn explain(&self, (answered, troubles): (NodeSet, Troubles), too_late: bool) -> NoQuorum {
-        self.no_quorum(answered, &self.reasons(answered, &troubles, too_late))
-    }
-
-    fn reasons(&self, answered: NodeSet, troubles: &Troubles, too_late: bool) -> Vec<(&str, String)> {
-        let mut reasons = Vec::new();
-        for (id, node) in self.nodes() {
-            let reason = match &troubles[id.index()] {
-                Some(trouble) => trouble.to_string(),
-                None if too_late && answered.contains(id) => Trouble::AnsweredTooLate.to_string(),
-                None => continue,
-            };
-            reasons.push((node.address(), reason));
-        }
-        reasons
-    }
-
-    fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {
-        NoQuorum::new(answered.len(), self.rules.quorum.total(), self.rules.quorum.needed(), reasons)
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::lock::{
-    AcquireVote, ExtendVote, FenceNumber, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, ExtendVote, FenceNumber, InspectVote, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote,
+    Token, Ttl,
 };
 
 /// One independent server of the set, as the coordinator sees it.
@@ -48,6 +49,8 @@ pub enum Operation {
     Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<SignVote> },
     /// Raise the counter, and look whether the record bears the token.
     Raise { resource: Resource, token: Token, raise: Raise },
+    /// Say who holds the key, and for how long.
+    Inspect { resource: Resource, ticket: Ticket<InspectVote> },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
@@ -76,6 +79,11 @@ impl Vote for SignVote {
 impl Vote for RaiseVote {
     const SILENT: Self = Self::Silent;
     const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for InspectVote {
+    const SILENT: Self = Self::Unknown;
+    const UNSENT: Self = Self::Unknown;
 }
 
 impl Vote for ExtendVote {

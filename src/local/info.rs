@@ -155,6 +155,9 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("rextend_extended", &counters.rextend_extended),
         ("rextend_lost", &counters.rextend_lost),
         ("rextend_noquorum", &counters.rextend_noquorum),
+        ("rmlock_granted", &counters.rmlock_granted),
+        ("rmlock_refused", &counters.rmlock_refused),
+        ("rmlock_noquorum", &counters.rmlock_noquorum),
         ("fences_issued", &counters.fences_issued),
         ("fences_second_round", &counters.fences_second_round),
         ("withdrawals_sent", &counters.withdrawals_sent),
@@ -202,7 +205,7 @@ mod tests {
              rlock_granted:3\nrlock_taken_over:0\nrlock_refused:0\nrlock_noquorum:0\nrlock_too_late:0\n\
              rlock_split_retries:0\nrlock_abandoned:0\n\
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
-             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nfences_issued:0\nfences_second_round:0\n\
+             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nrmlock_granted:0\nrmlock_refused:0\nrmlock_noquorum:0\nfences_issued:0\nfences_second_round:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
              relay_bytes_in:0\nrelay_bytes_out:0\n\

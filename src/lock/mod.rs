@@ -7,6 +7,7 @@
 mod acquire;
 mod extend;
 mod fence;
+mod inspect;
 mod name;
 mod release;
 mod tally;
@@ -15,6 +16,7 @@ mod time;
 pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
 pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
+pub use inspect::{Inspect, InspectVote, Standing};
 pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};

@@ -118,6 +118,13 @@ impl Token {
         &self.0
     }
 
+    /// The owner's name in a record's value that looks like a token signed for an owner.
+    pub fn owner_in(value: &[u8]) -> Option<&[u8]> {
+        let (name, digits) = value.split_at_checked(value.len().checked_sub(TOKEN_HEX_DIGITS)?)?;
+        let name = name.strip_suffix(b":").filter(|name| !name.is_empty() && name.len() <= OWNER_BYTES)?;
+        digits.iter().copied().all(is_lower_hex).then_some(name)
+    }
+
     /// The same token in memory of its own (see [`Resource::detached`]).
     #[must_use]
     pub fn detached(&self) -> Self {

@@ -88,18 +88,19 @@ impl Link {
     /// Logs and shows why there is no connection; once for as long as the reason stays the same.
     fn tell(&self, trouble: &Trouble) {
         let status = &self.inbox.status;
+        status.set_error(trouble.to_string());
         let state = PrimaryState::after(trouble);
         if status.state() == state {
             tracing::debug!(primary = %self.settings.endpoint.address, reason = %trouble, "still does not vote");
         } else {
             tracing::warn!(primary = %self.settings.endpoint.address, reason = %trouble, "this primary does not vote");
-            status.set_state(state);
+            status.set_state(state, self.inbox.clock.now());
         }
     }
 
     /// Serves one connection until it is lost, and settles what it leaves behind.
     async fn serve(&mut self, admitted: Admitted) -> Trouble {
-        let Admitted { wire, client_id, run, dialect, time } = admitted;
+        let Admitted { wire, client_id, run, dialect, time, server, eviction } = admitted;
         let now = self.inbox.clock.now();
         self.inbox.status.read_clock(time, now, now);
         let mut service = Service {
@@ -114,7 +115,11 @@ impl Link {
             heard: Instant::now(),
             next_probe: Instant::now(),
         };
-        self.inbox.status.set_state(PrimaryState::Up);
+        self.inbox.status.set_server(server);
+        if let Some(policy) = eviction {
+            self.inbox.status.set_error(format!("may evict keys, and drops live locks when it does: {policy}"));
+        }
+        self.inbox.status.set_state(PrimaryState::Up, now);
         self.inbox.open();
         self.tried.send_replace(true);
         let trouble = service.run().await;

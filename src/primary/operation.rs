@@ -1,12 +1,16 @@
 //! One operation on the wire: what is sent for it, and what its answers mean.
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 
 use super::dialect::{AcquireForm, DELETE, DeleteForm, Dialect, EXTEND, RAISE, SIGN, Script};
 use super::trouble::{classify, is_no_script, is_wrong_type, unexpected};
 use crate::coordinator::{Operation, Raise, Ticket, Trouble, Vote};
 use crate::limits::HOLDER_BYTES;
-use crate::lock::{AcquireVote, ExtendVote, FENCE_PREFIX, FenceNumber, Holder, RaiseVote, ReleaseVote, SignVote};
+use crate::lock::{
+    AcquireVote, ExtendVote, FENCE_PREFIX, FenceNumber, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote,
+};
 use crate::protocol::{Answer, parse_integer};
 
 /// How a script is called.
@@ -39,7 +43,7 @@ pub(super) fn replies(operation: &Operation, dialect: Dialect) -> usize {
             1 + usize::from(dialect.acquire == AcquireForm::SetNxThenGet) + usize::from(raise.is_some())
         }
         Operation::Sign { raise, .. } => 1 + usize::from(raise.is_some()),
-        Operation::Raise { .. } => 2,
+        Operation::Raise { .. } | Operation::Inspect { .. } => 2,
         Operation::Extend { .. } | Operation::Release { .. } => 1,
     }
 }
@@ -79,6 +83,11 @@ pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix
             put_raise(out, raise, call, prefix, resource.as_bytes());
             put_get(out, prefix, resource.as_bytes());
         }
+        Operation::Inspect { resource, .. } => {
+            put_get(out, prefix, resource.as_bytes());
+            out.put_slice(b"*2\r\n$4\r\nPTTL\r\n");
+            put_key(out, prefix, resource.as_bytes());
+        }
         Operation::Extend { resource, token, ttl, .. } => {
             put_script(out, &EXTEND, call, 2);
             put_key(out, prefix, resource.as_bytes());
@@ -114,6 +123,7 @@ pub(super) fn departs(operation: &Operation) -> bool {
         Operation::Acquire { ticket, .. } => ticket.depart(),
         Operation::Sign { ticket, .. } => ticket.depart(),
         Operation::Raise { raise, .. } => raise.ticket.depart(),
+        Operation::Inspect { ticket, .. } => ticket.depart(),
         Operation::Extend { ticket, .. } => ticket.depart(),
         Operation::Release { .. } => true,
     }
@@ -131,6 +141,7 @@ pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
             cast_unsent(Some(ticket), trouble);
         }
         Operation::Raise { raise, .. } => cast_unsent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_unsent(ticket.as_mut(), trouble),
     }
@@ -149,6 +160,7 @@ pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
             cast_silent(Some(ticket), trouble)
         }
         Operation::Raise { raise, .. } => cast_silent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_silent(ticket.as_mut(), trouble),
     }
@@ -197,6 +209,13 @@ pub(super) fn answered(
             cast_raise(&mut raise.ticket, Some(first), is_ours);
             Settled::Done
         }
+        Operation::Inspect { ticket, .. } => {
+            match inspect_vote(first, answers.next().as_ref()) {
+                Ok(vote) => ticket.cast(vote, None),
+                Err(trouble) => ticket.cast(InspectVote::SILENT, Some(trouble)),
+            };
+            Settled::Done
+        }
         Operation::Extend { ticket, .. } => {
             settle(Some(ticket), first, ExtendVote::Extended, ExtendVote::Lacking, Settled::Done)
         }
@@ -220,6 +239,26 @@ fn acquire_vote(first: Answer, second: Option<Answer>) -> Result<AcquireVote, Tr
         _ => return Err(unexpected()),
     };
     Ok(AcquireVote::Held(holder))
+}
+
+/// The vote in the answers to `GET` and `PTTL`.
+fn inspect_vote(holder: Answer, remaining: Option<&Answer>) -> Result<InspectVote, Trouble> {
+    let holder = match holder {
+        Answer::Null => return Ok(InspectVote::Free),
+        Answer::Bulk(value) if value.len() <= HOLDER_BYTES => Holder::Value(value),
+        Answer::Bulk(_) | Answer::Oversized => Holder::Unknown,
+        Answer::Error(error) if is_wrong_type(&error) => Holder::Unknown,
+        Answer::Error(error) => return Err(classify(&error)),
+        _ => return Err(unexpected()),
+    };
+    Ok(match remaining {
+        Some(Answer::Integer(millis @ 0..)) => {
+            InspectVote::Held(holder, Some(Duration::from_millis(millis.unsigned_abs())))
+        }
+        // It went between the two.
+        Some(Answer::Integer(-2)) => InspectVote::Free,
+        _ => InspectVote::Held(holder, None),
+    })
 }
 
 /// Whether the server does not know the script that it was asked to run by its digest.

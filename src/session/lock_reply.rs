@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::reply_queue::{ReplyId, Settled, Timed};
-use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
+use crate::command::{LockCommand, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released,
+    AcquireRequest, AcquireSeveral, Acquired, AcquiredSeveral, Caller, Coordinator, Extended, ExtendedSeveral,
+    Extension, Grant, NoQuorum, Released, ReleasedSeveral,
 };
-use crate::lock::Moment;
+use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
 
 /// A lock command that was read and has not begun.
@@ -35,8 +36,14 @@ pub(super) struct Finished {
 /// A verdict whose reply tells a validity.
 #[derive(Debug)]
 pub(super) enum LockReply {
-    Granted { grant: Grant, read_at: Option<Moment> },
+    Granted {
+        grant: Grant,
+        read_at: Option<Moment>,
+    },
     Extended(Extension),
+    /// One for each key, with one token and one beginning.
+    GrantedSeveral(Vec<Grant>),
+    ExtendedSeveral(Vec<Extension>),
 }
 
 impl Timed for LockReply {
@@ -46,6 +53,13 @@ impl Timed for LockReply {
                 grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, grant.fence()))
             }
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
+            Self::GrantedSeveral(grants) => {
+                let validity = smallest(grants.iter().map(|grant| grant.validity(now)))?;
+                grants.first().map(|grant| Rlock::granted(grant.token(), validity, None))
+            }
+            Self::ExtendedSeveral(extensions) => {
+                smallest(extensions.iter().map(|extension| extension.validity(now))).map(Rextend::extended)
+            }
         }
     }
 
@@ -53,7 +67,28 @@ impl Timed for LockReply {
         not_settled(match self {
             Self::Granted { grant, .. } => grant.too_late(),
             Self::Extended(extension) => extension.too_late(),
+            // What is told of the first holds for all: the others are withdrawn as they are dropped.
+            Self::GrantedSeveral(grants) => match grants.into_iter().next() {
+                Some(grant) => grant.too_late(),
+                None => return Rlock::refused(),
+            },
+            Self::ExtendedSeveral(extensions) => match extensions.into_iter().next() {
+                Some(extension) => extension.too_late(),
+                None => return Rextend::lost(),
+            },
         })
+    }
+}
+
+impl LockReply {
+    /// The locks that it tells of as taken.
+    pub(super) fn into_grants(self) -> impl Iterator<Item = Grant> {
+        let (one, several) = match self {
+            Self::Granted { grant, .. } => (Some(grant), Vec::new()),
+            Self::GrantedSeveral(grants) => (None, grants),
+            Self::Extended(_) | Self::ExtendedSeveral(_) => (None, Vec::new()),
+        };
+        one.into_iter().chain(several)
     }
 }
 
@@ -86,14 +121,45 @@ impl Launch {
                     Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
-            LockCommand::Rmlock(_)
-            | LockCommand::Rmunlock(_)
-            | LockCommand::Rmextend(_)
-            | LockCommand::Rinspect(_)
-            | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
+            LockCommand::Rmlock(Rmlock { resources, ttl, options }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                let request = AcquireSeveral { resources, ttl, owner: options.owner };
+                match coordinator.acquire_several(request, caller).await {
+                    AcquiredSeveral::Granted(grants) => Settled::Timed(LockReply::GrantedSeveral(grants)),
+                    AcquiredSeveral::Refused => Settled::Reply(Rlock::refused()),
+                    AcquiredSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Rmunlock(Rmunlock { resources, token }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                match coordinator.release_several(resources, token.detached()).await {
+                    ReleasedSeveral::Released(count) => Settled::Reply(Rmunlock::released(count)),
+                    ReleasedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Rmextend(Rmextend { resources, token, ttl }) => {
+                match coordinator.extend_several(resources, token, ttl).await {
+                    ExtendedSeveral::Extended(extensions) => Settled::Timed(LockReply::ExtendedSeveral(extensions)),
+                    ExtendedSeveral::Lost => Settled::Reply(Rextend::lost()),
+                    ExtendedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            // It is answered from what is known, and never comes here.
+            LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
+            LockCommand::Rinspect(Rinspect { resource }) => {
+                let found = coordinator.inspect(resource).await;
+                let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, None, 0))
+            }
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
+}
+
+/// The smallest of these; `None` when one of them is.
+fn smallest(mut validities: impl Iterator<Item = Option<Validity>>) -> Option<Validity> {
+    let first = validities.next()??;
+    validities.try_fold(first, |smallest, validity| validity.map(|validity| smallest.min(validity)))
 }
 
 fn not_settled(reason: NoQuorum) -> Reply {
