@@ -16,20 +16,21 @@ impl Coordinator {
         median.and_then(FenceNumber::new).unwrap_or(FenceNumber::SMALLEST)
     }
 
-    /// The raise behind a request of this attempt that can be a vote.
-    pub(super) fn raise(&self, attempt: &Attempt, id: NodeId, number: FenceNumber) -> Raise {
-        Raise { number, retention: self.rules.fence_retention, ticket: attempt.round.raise_ticket(id) }
+    /// The raise behind a request of this attempt that can be a vote. It is to `look` when the attempt has an owner: nobody
+    /// else could end the record between the two.
+    pub(super) fn raise(&self, attempt: &Attempt, id: NodeId, number: FenceNumber, look: bool) -> Raise {
+        let ticket = attempt.round.raise_ticket(id);
+        Raise { number, retention: self.rules.fence_retention, look, ticket }
     }
 
     /// Raises a number that was drawn anew, where the lock was granted.
     pub(super) fn raise_anew(&self, attempt: &Attempt, number: FenceNumber, nodes: NodeSet) {
-        self.counters.fences_second_round.increment();
         let ttl = attempt.round.term.ttl;
         for id in nodes.iter() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let ticket = attempt.round.raise_anew_ticket(id, number);
-            let raise = Raise { number, retention: self.rules.fence_retention, ticket };
-            let operation = Operation::Raise { resource, token, raise };
+            let raise = Raise { number, retention: self.rules.fence_retention, look: true, ticket };
+            let operation = Operation::Raise { resource, token, raise: Box::new(raise) };
             self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
     }

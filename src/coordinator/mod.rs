@@ -4,13 +4,13 @@
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 
+mod counting;
 mod entropy;
 mod explain;
 mod fencing;
 mod inspect;
 mod node;
 mod outcome;
-mod counting;
 mod retry;
 mod round;
 mod several;
@@ -221,8 +221,9 @@ impl Coordinator {
         let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-            let (ticket, raise) =
-                (attempt.round.acquire_ticket(id), number.map(|number| self.raise(&attempt, id, number)));
+            let look = request.owner.is_some();
+            let raise = number.map(|number| Box::new(self.raise(&attempt, id, number, look)));
+            let ticket = attempt.round.acquire_ticket(id);
             node.submit(
                 Operation::Acquire { resource, token, ttl, raise, ticket },
                 ttl.node_timeout(self.rules.node_timeout),
@@ -231,14 +232,20 @@ impl Coordinator {
         attempt
     }
 
-    /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
+    /// Waits for the attempt's verdict; signs own records anew, or raises a larger number, when that is what it takes.
     async fn drive(&self, attempt: &Attempt, caller: &Caller) -> AcquireVerdict {
+        let mut raised_anew = false;
         loop {
             match attempt.round.work().await {
                 Work::Done(verdict) => return verdict,
                 Work::Sign(_) if caller.has_left() => return attempt.round.abandon(),
                 Work::Sign(found) => self.sign(attempt, found),
-                Work::Raise(number, nodes) => self.raise_anew(attempt, number, nodes),
+                Work::Raise(number, nodes) => {
+                    if !std::mem::replace(&mut raised_anew, true) {
+                        self.counters.fences_second_round.increment();
+                    }
+                    self.raise_anew(attempt, number, nodes);
+                }
             }
         }
     }
@@ -249,7 +256,8 @@ impl Coordinator {
         let number = attempt.round.number_for_signing(nodes, || self.fence_clock());
         for (id, found) in found {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-            let (ticket, raise) = (attempt.round.sign_ticket(id), number.map(|number| self.raise(attempt, id, number)));
+            let raise = number.map(|number| Box::new(self.raise(attempt, id, number, true)));
+            let ticket = attempt.round.sign_ticket(id);
             let operation = Operation::Sign { resource, found, token, ttl, raise, ticket };
             self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }

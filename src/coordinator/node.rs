@@ -29,26 +29,35 @@ pub trait LockNode: Send + Sync + 'static {
     fn wall_clock(&self, now: Moment) -> Option<u64>;
 }
 
-/// A fencing counter to be raised.
+/// A fencing counter to be raised. Boxed in operations, most of which have none.
 #[derive(Debug)]
 pub struct Raise {
     pub number: FenceNumber,
     /// How long the counter lives when it is not used.
     pub retention: Duration,
+    /// Whether to look behind it if the record bears the attempt's token: it may have been ended meanwhile.
+    pub look: bool,
     pub ticket: Ticket<RaiseVote>,
 }
 
 /// What a primary is asked to do.
 #[derive(Debug)]
 pub enum Operation {
-    /// Set the record if there is none, and say who holds it otherwise.
-    /// The counter, if one is to be raised, behind it.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<AcquireVote> },
+    /// Set the record if there is none, and say who holds it otherwise. Directly behind it, raise the counter, if one is to
+    /// be raised.
+    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Box<Raise>>, ticket: Ticket<AcquireVote> },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
-    /// The counter, if one is to be raised, behind it.
-    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<SignVote> },
-    /// Raise the counter, and look whether the record bears the token.
-    Raise { resource: Resource, token: Token, raise: Raise },
+    /// Directly behind it, raise the counter, if one is to be raised.
+    Sign {
+        resource: Resource,
+        found: Bytes,
+        token: Token,
+        ttl: Ttl,
+        raise: Option<Box<Raise>>,
+        ticket: Ticket<SignVote>,
+    },
+    /// Raise the counter, where the lock was granted before.
+    Raise { resource: Resource, token: Token, raise: Box<Raise> },
     /// Say who holds the key, and for how long.
     Inspect { resource: Resource, ticket: Ticket<InspectVote> },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.

@@ -201,15 +201,20 @@ impl AcquireState {
     /// The lock is won: asks for the next step towards its number.
     fn poll_fence(&mut self, round: &AcquireRound) -> AcquireVerdict {
         let granted = self.core.granted();
-        match self.fence.as_mut().map(|fence| fence.poll(granted)) {
+        let is_left = round.term.validity(round.clock.now()).is_some();
+        match self.fence.as_mut().filter(|_| is_left).map(|fence| fence.poll(granted)) {
             Some(FenceStep::Settled(number)) => {
-                let is_left = round.term.validity(round.clock.now()).is_some();
                 self.fenced = Some(number);
-                self.verdict = Some(if is_left { AcquireVerdict::Granted } else { AcquireVerdict::TooLate });
+                self.verdict = Some(AcquireVerdict::Granted);
             }
-            Some(FenceStep::Raise(number, nodes)) => self.to_raise = Some((number, nodes)),
-            Some(FenceStep::Failed) | None => self.verdict = Some(AcquireVerdict::NoQuorum),
+            Some(FenceStep::Raise(number, nodes)) => {
+                // The same number may go to one more before the driving task has fetched it; a larger one never does.
+                let waiting = self.to_raise.map_or(NodeSet::EMPTY, |(_, waiting)| waiting);
+                self.to_raise = Some((number, waiting.iter().chain(nodes.iter()).collect()));
+            }
             Some(FenceStep::Wait) => {}
+            Some(FenceStep::Failed) => self.verdict = Some(AcquireVerdict::NoQuorum),
+            None => self.verdict = Some(AcquireVerdict::TooLate),
         }
         self.verdict.unwrap_or(AcquireVerdict::Abandoned)
     }
@@ -279,8 +284,8 @@ impl Ballot<RaiseVote> for AcquireRound {
 
     /// Comes before the vote that it stands behind; a silent one is told by that.
     fn cast(&self, node: NodeId, vote: RaiseVote, _trouble: Option<Trouble>) {
-        if let RaiseVote::Raised(before, _) = vote {
-            self.state.with(|state| state.fence.as_mut().map(|fence| fence.handle_first(node, before)));
+        if let RaiseVote::Raised(before, ours) = vote {
+            self.state.with(|state| state.fence.as_mut().map(|fence| fence.handle_first(node, before, ours)));
         }
     }
 }

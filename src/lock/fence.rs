@@ -7,22 +7,30 @@
 //!    needs a quorum of primaries *each of which both granted the lock and accepted F*. Then F is the token. One round
 //!    trip.
 //! 2. If the lock is won and fewer accepted, a larger number is drawn, F' = max(clock, every number seen) + 2^k ms, and
-//!    raise(F') goes to all that granted, with a look behind it whether the record still is this attempt's. A primary
-//!    counts when it accepted F' and the record was there. Again with the next k, at most [`FENCE_STEPS`] times, but
-//!    only after an answer has shown a number that F' does not exceed: a primary that is merely silent is waited for.
+//!    raise(F') goes to all that granted, also to those that do so meanwhile, with a look behind it whether the record
+//!    still is this attempt's. A primary counts when it accepted F' and the record was there. Again with the next k, at
+//!    most [`FENCE_STEPS`] times, but only after an answer has shown a number that F' does not exceed: a primary that is
+//!    merely silent is waited for. Should a primary that was slow complete the quorum of F, that is as good.
 //!
 //! # Why the later of two grants has the larger number
 //!
 //! Let A be granted with number a, and later B with b. Quorums overlap, so some primary p is in both: it granted both
-//! locks, and accepted both numbers. On p each acceptance falls into the time in which that grant's own record lived: in
-//! the first round the raise follows the SET that made the record on the same connection, in the second the record was
-//! seen behind it. Two records of one key never live on p at the same time (SET NX; a signing ends the former), so one
-//! acceptance came first, and it was A's. From then on the counter on p is at least a, and p accepts nothing that is not
-//! larger: b > a. No clock is part of this, as long as p keeps its counter.
+//! locks, and accepted both numbers. On p each acceptance falls into the time in which that grant's own record lived (see
+//! below). Two records of one key never live on p at the same time (SET NX; a signing ends the former), so one acceptance
+//! came first, and it was A's. From then on the counter on p is at least a, and p accepts nothing that is not larger:
+//! b > a. No clock is part of this, as long as p keeps its counter.
 //!
-//! Both simplifications that suggest themselves break it. If an acceptance by a primary that refused the lock counted,
-//! p could accept b before a while A's record stands. If a majority *of those that granted* were enough, the two sets of
-//! acceptances need not overlap: of five, A is granted by 1, 2, 3 and accepted by 1 and 2, B granted by 3, 4, 5.
+//! The raise comes after the record was set or signed, on the same connection; so what must be sure is that the record had
+//! not ended by then. It can have ended in three ways. By its expiry: then nothing is left of the validity when the answer
+//! comes, and there is no grant. By a release: nobody knows the token yet. By a signing, when the same owner asks through
+//! another proxy at the same time: other connections' commands may run between the SET and the raise. So an attempt that
+//! has an owner looks behind each raise whether the record still is its own, and where it is not, the acceptance counts for
+//! nothing: it may have come after that of the grant that took the record over.
+//!
+//! Three simplifications that suggest themselves break it. If an acceptance by a primary that refused the lock counted,
+//! p could accept b before or while A's record stands. If a majority *of those that granted* were enough, the two sets of
+//! acceptances need not overlap: of five, A is granted by 1, 2, 3 and accepted by 1 and 2, B granted by 3, 4, 5. And
+//! without the look, a grant that was taken over could end with the larger number of the two.
 
 use super::tally::{NodeId, NodeSet, Quorum};
 use crate::limits::{FENCE_STEPS, PRIMARIES};
@@ -56,7 +64,8 @@ pub type CounterBefore = Option<FenceNumber>;
 /// What one primary answered to a raise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RaiseVote {
-    /// The counter as it was; where it was asked for, whether the record bore the attempt's token behind the raise.
+    /// The counter as it was, and whether the record bore the attempt's token behind the raise (as it is taken to where
+    /// nobody had to look).
     Raised(CounterBefore, bool),
     /// It may have been raised.
     Silent,
@@ -122,11 +131,12 @@ impl Fence {
         number
     }
 
-    /// A primary answered the raise directly behind its latest request that can be a vote. Whether that was granted is
-    /// told to [`poll`](Self::poll); where it was not, the answer counts for nothing but shows a number.
-    pub fn handle_first(&mut self, node: NodeId, before: CounterBefore) {
+    /// A primary answered the raise directly behind its latest request that can be a vote; `ours`: the record cannot have
+    /// been ended between the two. Whether that request was granted is told to [`poll`](Self::poll); where it was not, the
+    /// answer counts for nothing but shows a number.
+    pub fn handle_first(&mut self, node: NodeId, before: CounterBefore, ours: bool) {
         self.see(before);
-        if before.is_none_or(|before| before < self.raised[node.index()]) {
+        if ours && before.is_none_or(|before| before < self.raised[node.index()]) {
             self.accepted.insert(node);
         }
     }
@@ -153,22 +163,26 @@ impl Fence {
         }
     }
 
-    /// What is to be done for a lock that these primaries have granted, a quorum at least.
+    /// What is to be done for a lock that these primaries have granted, a quorum at least. To be asked again with each
+    /// vote that comes.
     pub fn poll(&mut self, granted: NodeSet) -> FenceStep {
+        if let Some(number) = self.accepted_by_quorum(granted) {
+            return FenceStep::Settled(number);
+        }
         let needed = self.quorum.needed();
-        let Some(second) = self.second else {
-            return match self.accepted_by_quorum(granted) {
-                Some(number) => FenceStep::Settled(number),
-                None => self.draw(0, granted),
-            };
-        };
+        let Some(second) = &mut self.second else { return self.draw(0, granted) };
+        let late = granted.without(second.asked);
         let pending = second.asked.without(second.heard).len();
         if second.counted.len() >= needed {
             FenceStep::Settled(second.number)
+        } else if !late.is_empty() {
+            second.asked = granted;
+            FenceStep::Raise(second.number, late)
         } else if second.counted.len() + pending >= needed {
             FenceStep::Wait
         } else if second.outrun && second.step < FENCE_STEPS {
-            self.draw(second.step + 1, granted)
+            let next = second.step + 1;
+            self.draw(next, granted)
         } else {
             FenceStep::Failed
         }

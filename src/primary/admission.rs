@@ -128,11 +128,15 @@ pub(super) fn is_primary(role: &Answer) -> bool {
     }
 }
 
-/// The answer to TIME, in microseconds of unix time.
+/// The answer to TIME, in microseconds of unix time. Its parts are bulks, on Dragonfly integers.
 pub(super) fn unix_micros(answer: &Answer) -> Option<u64> {
     let Answer::Array(parts) = answer else { return None };
-    let [Answer::Bulk(seconds), Answer::Bulk(micros)] = parts.as_slice() else { return None };
-    let number = |digits: &[u8]| parse_integer(digits).and_then(|number| u64::try_from(number).ok());
+    let [seconds, micros] = parts.as_slice() else { return None };
+    let number = |part: &Answer| match part {
+        Answer::Bulk(digits) => u64::try_from(parse_integer(digits)?).ok(),
+        Answer::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
     number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
 }
 
@@ -167,4 +171,34 @@ async fn end_former_connections(wire: &mut Wire, succession: &mut Succession, ru
         succession.killed(former, ended);
     }
     Err(Trouble::Other("a former connection cannot be ended by CLIENT KILL".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn time_is_read_in_bulks_and_in_integers_and_nothing_else_is_a_time() {
+        let bulk = |digits: &'static str| Answer::Bulk(Bytes::from_static(digits.as_bytes()));
+        let array = |parts: &[&Answer]| Answer::Array(parts.iter().map(|part| (*part).clone()).collect());
+        let (seconds, micros) = (bulk("1763765000"), bulk("123456"));
+        assert_eq!(unix_micros(&array(&[&seconds, &micros])), Some(1_763_765_000_123_456));
+        let dragonfly = array(&[&Answer::Integer(1_763_765_000), &Answer::Integer(123_000)]);
+        assert_eq!(unix_micros(&dragonfly), Some(1_763_765_000_123_000));
+        for no_time in [
+            array(&[]),
+            array(&[&seconds]),
+            array(&[&seconds, &micros, &micros]),
+            array(&[&bulk("-1"), &micros]),
+            array(&[&bulk("soon"), &micros]),
+            array(&[&Answer::Null, &micros]),
+            array(&[&bulk("9223372036854775807"), &micros]),
+            Answer::Integer(1_763_765_000),
+            Answer::Error(Bytes::from_static(b"ERR")),
+        ] {
+            assert_eq!(unix_micros(&no_time), None, "{no_time:?}");
+        }
+    }
 }

@@ -222,6 +222,6 @@ impl LockNode for Primary {
     }
 
     fn wall_clock(&self, now: Moment) -> Option<u64> {
-        self.inboxes.first().and_then(|inbox| inbox.status.wall_clock(now))
+        self.inboxes.iter().find_map(|inbox| inbox.status.wall_clock(now))
     }
 }

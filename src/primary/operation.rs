@@ -9,7 +9,7 @@ use super::trouble::{classify, is_no_script, is_wrong_type, unexpected};
 use crate::coordinator::{Operation, Raise, Ticket, Trouble, Vote};
 use crate::limits::HOLDER_BYTES;
 use crate::lock::{
-    AcquireVote, ExtendVote, FENCE_PREFIX, FenceNumber, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote,
+    AcquireVote, ExtendVote, FENCE_PREFIX, FenceNumber, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote, Token,
 };
 use crate::protocol::{Answer, parse_integer};
 
@@ -40,12 +40,17 @@ pub(super) enum Settled {
 pub(super) fn replies(operation: &Operation, dialect: Dialect) -> usize {
     match operation {
         Operation::Acquire { raise, .. } => {
-            1 + usize::from(dialect.acquire == AcquireForm::SetNxThenGet) + usize::from(raise.is_some())
+            1 + usize::from(dialect.acquire == AcquireForm::SetNxThenGet) + raise.as_deref().map_or(0, raise_replies)
         }
-        Operation::Sign { raise, .. } => 1 + usize::from(raise.is_some()),
-        Operation::Raise { .. } | Operation::Inspect { .. } => 2,
+        Operation::Sign { raise, .. } => 1 + raise.as_deref().map_or(0, raise_replies),
+        Operation::Raise { raise, .. } => raise_replies(raise),
+        Operation::Inspect { .. } => 2,
         Operation::Extend { .. } | Operation::Release { .. } => 1,
     }
+}
+
+fn raise_replies(raise: &Raise) -> usize {
+    1 + usize::from(raise.look)
 }
 
 /// Writes the operation's commands; `prefix` stands before the resource's name.
@@ -79,10 +84,7 @@ pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix
                 put_raise(out, raise, call, prefix, resource.as_bytes());
             }
         }
-        Operation::Raise { resource, raise, .. } => {
-            put_raise(out, raise, call, prefix, resource.as_bytes());
-            put_get(out, prefix, resource.as_bytes());
-        }
+        Operation::Raise { resource, raise, .. } => put_raise(out, raise, call, prefix, resource.as_bytes()),
         Operation::Inspect { resource, .. } => {
             put_get(out, prefix, resource.as_bytes());
             out.put_slice(b"*2\r\n$4\r\nPTTL\r\n");
@@ -178,11 +180,11 @@ pub(super) fn answered(
         return Settled::Done;
     };
     match operation {
-        Operation::Acquire { ticket, raise, .. } => {
+        Operation::Acquire { token, ticket, raise, .. } => {
             let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
             // Before the vote, so that the number is known with the grant.
             if let Some(raise) = raise {
-                cast_raise(&mut raise.ticket, answers.next(), false);
+                cast_raise(raise, token, answers.next(), answers.next());
             }
             match acquire_vote(first, holder) {
                 Ok(vote) => {
@@ -195,9 +197,9 @@ pub(super) fn answered(
             }
             Settled::Done
         }
-        Operation::Sign { ticket, raise, .. } => {
+        Operation::Sign { token, ticket, raise, .. } => {
             if let Some(raise) = raise.as_mut().filter(|_| !is_forgotten(&first)) {
-                cast_raise(&mut raise.ticket, answers.next(), false);
+                cast_raise(raise, token, answers.next(), answers.next());
             }
             settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
         }
@@ -205,8 +207,7 @@ pub(super) fn answered(
             if is_forgotten(&first) {
                 return Settled::SendSource;
             }
-            let is_ours = matches!(answers.next(), Some(Answer::Bulk(value)) if value == token.as_bytes());
-            cast_raise(&mut raise.ticket, Some(first), is_ours);
+            cast_raise(raise, token, Some(first), answers.next());
             Settled::Done
         }
         Operation::Inspect { ticket, .. } => {
@@ -266,21 +267,23 @@ fn is_forgotten(answer: &Answer) -> bool {
     matches!(answer, Answer::Error(error) if is_no_script(error))
 }
 
-/// Casts the vote in the answer to a raise. What is no answer to it tells nothing of the counter.
-fn cast_raise(ticket: &mut Ticket<RaiseVote>, answer: Option<Answer>, is_ours: bool) {
+/// Casts the vote in the answer to a raise, and in that to the look behind it. What is no answer to a raise tells nothing
+/// of the counter.
+fn cast_raise(raise: &mut Raise, token: &Token, answer: Option<Answer>, look: Option<Answer>) {
+    let ours = !raise.look || matches!(look, Some(Answer::Bulk(value)) if value == token.as_bytes());
     let before = match answer {
         Some(Answer::Null) => Ok(None),
-        Some(Answer::Bulk(digits)) => match parse_integer(&digits).and_then(|number| u64::try_from(number).ok()) {
-            Some(number) => FenceNumber::new(number).map(Some).ok_or_else(unexpected),
-            None => Err(unexpected()),
-        },
+        Some(Answer::Bulk(digits)) => {
+            let number = parse_integer(&digits).and_then(|number| u64::try_from(number).ok());
+            number.and_then(FenceNumber::new).map(Some).ok_or_else(unexpected)
+        }
         // A script that was forgotten is sent with its source when the number is drawn anew.
         Some(Answer::Error(error)) => Err(classify(&error)),
         _ => Err(unexpected()),
     };
     match before {
-        Ok(before) => ticket.cast(RaiseVote::Raised(before, is_ours), None),
-        Err(trouble) => ticket.cast(RaiseVote::SILENT, Some(trouble)),
+        Ok(before) => raise.ticket.cast(RaiseVote::Raised(before, ours), None),
+        Err(trouble) => raise.ticket.cast(RaiseVote::SILENT, Some(trouble)),
     };
 }
 
@@ -346,8 +349,11 @@ fn put_raise(out: &mut BytesMut, raise: &Raise, call: Call, prefix: &[u8], name:
     out.put_slice(name);
     out.put_slice(b"\r\n");
     put_integer(out, raise.number.value());
-    // At most a year.
+    // `fence_retention_ms`, an integer.
     put_integer(out, u64::try_from(raise.retention.as_millis()).unwrap_or(u64::MAX));
+    if raise.look {
+        put_get(out, prefix, name);
+    }
 }
 
 fn put_key(out: &mut BytesMut, prefix: &[u8], name: &[u8]) {

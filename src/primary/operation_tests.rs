@@ -8,6 +8,9 @@ use super::*;
 use crate::coordinator::Ballot;
 use crate::lock::{Moment, NodeId, Resource, Token, Ttl};
 
+#[path = "operation_raise_tests.rs"]
+mod raise;
+
 const MODERN: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::DelexIfeq };
 const VALKEY: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::Delifeq };
 const PLAIN: Dialect = Dialect { acquire: AcquireForm::SetNxThenGet, delete: DeleteForm::Script };

@@ -164,3 +164,7 @@ impl Pipeline {
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -176,4 +176,21 @@ mod tests {
         }
         assert_eq!(status.round_trip(), Duration::from_micros(93));
     }
+
+    #[test]
+    fn the_servers_clock_is_the_one_last_seen_carried_on_while_it_may_vote() {
+        let status = Status::new(Moment::from_micros(0));
+        let at = Moment::from_micros;
+        status.set_state(PrimaryState::Up, at(0));
+        assert_eq!(status.wall_clock(at(5_000)), None, "it was not asked yet");
+        // Asked at 1,000 and answered at 3,000: what it said was so at 2,000, give or take the half of that.
+        status.read_clock(1_700_000_000_000_000, at(1_000), at(3_000));
+        assert_eq!(status.wall_clock(at(2_000)), Some(1_700_000_000_000_000));
+        assert_eq!(status.wall_clock(at(5_000)), Some(1_700_000_000_003_000));
+        // A clock that shows less than the proxy has been running.
+        status.read_clock(10, at(6_000), at(6_000));
+        assert_eq!((status.wall_clock(at(6_005)), status.wall_clock(at(5_000))), (Some(15), None));
+        status.set_state(PrimaryState::Down, at(7_000));
+        assert_eq!(status.wall_clock(at(6_005)), None);
+    }
 }

@@ -116,7 +116,7 @@ impl Script {
         match operation {
             Operation::Acquire { resource, token, raise, ticket, .. } => {
                 if let Some(raise) = raise {
-                    raise.ticket.answer(RaiseVote::Raised(None, false));
+                    raise.ticket.answer(RaiseVote::Raised(None, true));
                 }
                 depart(ticket, || {
                     let records = &mut self.state().records[index];
