@@ -2,13 +2,14 @@
 
 import asyncio
 
-from common import PROXY_PORT, TTL, expect, expect_lock, patience
+from common import PATIENCE, PROXY_PORT, TTL, expect, expect_lock, patience
 from redis.asyncio import Redis
 
 
 def connect(protocol, port=PROXY_PORT, **options):
     """Used as `async with`, which closes it before its event loop ends."""
-    return Redis(port=port, protocol=protocol, **options)
+    # Its own time-out is 5 s, which a busy machine may need.
+    return Redis(port=port, protocol=protocol, socket_timeout=PATIENCE, **options)
 
 
 async def failure(awaitable):

@@ -3,11 +3,12 @@
 import time
 
 import redis
-from common import PROXY_PORT, TTL, expect, expect_lock, patience
+from common import PATIENCE, PROXY_PORT, TTL, expect, expect_lock, patience
 
 
 def connect(protocol, port=PROXY_PORT, **options):
-    return redis.Redis(port=port, protocol=protocol, **options)
+    # Its own time-out is 5 s, which a busy machine may need.
+    return redis.Redis(port=port, protocol=protocol, socket_timeout=PATIENCE, **options)
 
 
 def failure(call, *arguments):
