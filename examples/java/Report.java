@@ -17,7 +17,10 @@ public final class Report {
 
     try (var redis = RedisClient.create("127.0.0.1", port);
         var lock = Lock.take(redis, job, worker)) {
-      if (lock == null) throw new IllegalStateException("another worker is at it");
+      if (lock == null) {
+        System.err.println("another worker is at it");
+        System.exit(1);
+      }
 
       try (var others = Lock.take(redis, job, "another worker")) {
         if (others != null) throw new IllegalStateException("two hold the lock");
