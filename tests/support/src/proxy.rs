@@ -251,7 +251,7 @@ impl Proxy {
         self.process.exit_status()
     }
 
-    /// Its resident memory and open descriptors.
+    /// Its resident memory, open descriptors and processor time.
     pub fn footprint(&self) -> Footprint {
         self.process.footprint()
     }
