@@ -192,7 +192,7 @@ impl Session {
 
     /// Takes what has come from the socket, if there is use for it.
     fn read(&mut self) {
-        if !self.wants_bytes() {
+        if !self.wants_bytes() || !self.socket.is_readable() {
             return;
         }
         match &mut self.through {
@@ -368,6 +368,9 @@ impl Session {
 
 /// The next lock command that ends.
 async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
+    if running.is_empty() {
+        return pending().await;
+    }
     match running.next().await {
         Some(output) => output,
         None => pending().await,
