@@ -7,6 +7,7 @@ use support::servers::shared;
 use support::{Fleet, Kind, Proxy, ProxyOptions, Server, ServerOptions, Value, eventually};
 
 mod differential;
+mod draining;
 mod memory;
 mod modes;
 mod order;
