@@ -22,4 +22,3 @@ mod secrecy;
 mod shutdown;
 mod simulation;
 mod traps;
-mod upstream;
