@@ -59,7 +59,10 @@ fn sources(folders: &[&str]) -> Vec<Source> {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("readable").path();
             if path.is_dir() {
-                folders.push(path);
+                // What programs of other workspaces build is not ours.
+                if path.file_name().is_some_and(|name| name != "target") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("UTF-8");
                 let path = path.strip_prefix(ROOT).expect("below the root").display().to_string();
