@@ -24,4 +24,3 @@ mod several;
 mod shutdown;
 mod simulation;
 mod traps;
-mod upstream;
