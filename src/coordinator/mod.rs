@@ -3,24 +3,36 @@
 //! The decisions are `lock`'s; the bytes are `primary`'s. What is here is the order of things: an attempt is made with a
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
+//!
+//! Who wants to wait stands in [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
+//! lines, and `notice` is what proxies tell each other of them.
 
+mod caller;
+mod contest;
 mod entropy;
+mod line;
 mod node;
+mod notice;
 mod outcome;
+mod registry;
 mod retry;
 mod round;
+mod waiting;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use caller::Caller;
 pub use entropy::{Entropy, SystemEntropy};
+pub use line::LineLimits;
 pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
+pub use notice::{Notice, NoticeKind};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
 
 use self::outcome::Attempt;
+use self::registry::Registry;
 use self::round::{AcquireRound, CountingRound, Troubles, Work};
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -38,23 +50,9 @@ pub struct Rules {
     pub attempts: u32,
     pub retry_delay: Duration,
     pub node_timeout: Duration,
-}
-
-/// The client on whose behalf an operation runs, as far as the operation cares: is it still there?
-#[derive(Debug, Default)]
-pub struct Caller {
-    left: AtomicBool,
-}
-
-impl Caller {
-    /// The client's stream has ended: what is under way is finished, nothing further is begun for it.
-    pub fn leave(&self) {
-        self.left.store(true, Ordering::Release);
-    }
-
-    pub fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
-    }
+    pub lines: LineLimits,
+    /// Random, so that this proxy's notices can be told from those of others.
+    pub sender: u64,
 }
 
 /// What to take, for how long, for whom.
@@ -63,6 +61,8 @@ pub struct AcquireRequest {
     pub resource: Resource,
     pub ttl: Ttl,
     pub owner: Option<Owner>,
+    /// How long to stand in line; zero: not at all.
+    pub wait: Duration,
 }
 
 /// Lock operations over one set of primaries.
@@ -72,6 +72,7 @@ pub struct Coordinator {
     clock: Clock,
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
+    lines: Registry,
 }
 
 impl Coordinator {
@@ -84,45 +85,38 @@ impl Coordinator {
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         assert_eq!(nodes.len(), rules.quorum.total(), "one node for each primary that the quorum counts");
-        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters })
+        let lines = Registry::new(rules.lines, rules.quorum, Arc::clone(&counters));
+        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters, lines })
     }
 
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Takes the lock, by at most `attempts` attempts. A client that has left gets one, and no signing anew.
+    /// Takes the lock: by at most `attempts` attempts, or in line. A client that has left gets one attempt, and no signing
+    /// anew.
     pub async fn acquire(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
+        // In memory of their own: as a rule there is no line.
+        if !request.wait.is_zero() && !caller.is_called_off() {
+            return Box::pin(self.acquire_in_line(request, caller)).await;
+        }
+        if self.lines.has_lines()
+            && let Some(answer) = Box::pin(self.ask_the_line(&request, &caller)).await
+        {
+            return answer;
+        }
+        self.acquire_at_once(request, caller).await
+    }
+
+    async fn acquire_at_once(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
         let mut backoff = Backoff::new(self.rules.retry_delay);
         for remaining in (0..self.rules.attempts).rev() {
-            let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts);
-            match self.drive(&attempt, &caller).await {
-                AcquireVerdict::Granted => {
-                    self.counters.rlock_granted.increment();
-                    if attempt.round.took_over() {
-                        self.counters.rlock_taken_over.increment();
-                    }
-                    return Acquired::Granted(Grant(attempt));
-                }
-                AcquireVerdict::TooLate => {
-                    self.counters.rlock_too_late.increment();
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), true));
-                }
-                AcquireVerdict::NoQuorum => {
-                    self.counters.rlock_noquorum.increment();
-                    // The error names what is wrong with each primary: those that were not lost yet are waited for.
-                    attempt.round.complete().await;
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
-                }
-                AcquireVerdict::Abandoned => {
-                    self.counters.rlock_abandoned.increment();
-                    let (answered, _) = attempt.round.report();
-                    let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
-                    return Acquired::NoQuorum(self.no_quorum(answered, &[reason]));
-                }
-                AcquireVerdict::Held => break,
-                AcquireVerdict::Split => {
-                    drop(attempt);
+            let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts, false);
+            match self.decide(attempt, &caller).await {
+                Decided::Granted(attempt) => return self.granted(attempt),
+                Decided::Unsettled(unsettled) => return self.unsettled(unsettled),
+                Decided::Held => break,
+                Decided::Split => {
                     if remaining == 0 || caller.has_left() {
                         break;
                     }
@@ -134,8 +128,30 @@ impl Coordinator {
                 }
             }
         }
+        self.refused()
+    }
+
+    fn granted(&self, attempt: Attempt) -> Acquired {
+        self.counters.rlock_granted.increment();
+        if attempt.round.took_over() {
+            self.counters.rlock_taken_over.increment();
+        }
+        Acquired::Granted(Grant(attempt))
+    }
+
+    fn refused(&self) -> Acquired {
         self.counters.rlock_refused.increment();
         Acquired::Refused
+    }
+
+    fn unsettled(&self, Unsettled { why, reason }: Unsettled) -> Acquired {
+        match why {
+            Why::TooLate => &self.counters.rlock_too_late,
+            Why::NoQuorum => &self.counters.rlock_noquorum,
+            Why::Abandoned => &self.counters.rlock_abandoned,
+        }
+        .increment();
+        Acquired::NoQuorum(reason)
     }
 
     /// Lets the lock live for at least `ttl` from now, if `token` holds it.
@@ -167,10 +183,14 @@ impl Coordinator {
     pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
         let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
         let until = self.withdrawal_deadline();
+        let notice = self.notice_of_release(&resource);
         for (id, node) in self.nodes() {
-            let (resource, token, ticket) = (resource.clone(), token.clone(), Some(round.ticket(id)));
-            node.submit(Operation::Release { resource, token, until, ticket }, self.rules.node_timeout);
+            let (resource, token, notice) = (resource.clone(), token.clone(), notice.clone());
+            let ticket = Some(round.ticket(id));
+            node.submit(Operation::Release { resource, token, until, notice, ticket }, self.rules.node_timeout);
         }
+        // What whoever is first in line asks for now goes behind.
+        self.lines.released(&resource);
         match round.verdict().await {
             ReleaseVerdict::Released => {
                 self.counters.runlock_released.increment();
@@ -187,18 +207,45 @@ impl Coordinator {
         }
     }
 
-    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
-        let &AcquireRequest { ref resource, ttl, ref owner } = request;
-        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
-        let (coordinator, resource) = (Arc::clone(self), resource.clone());
-        let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
+    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool, asks_ttl: bool) -> Attempt {
+        let attempt = self.new_attempt(request, first);
+        let ttl = request.ttl;
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let ticket = attempt.round.acquire_ticket(id);
-            node.submit(Operation::Acquire { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+            let operation = Operation::Acquire { resource, token, ttl, asks_ttl, ticket };
+            node.submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
         attempt
+    }
+
+    /// An attempt that has asked nobody yet.
+    fn new_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
+        let &AcquireRequest { ref resource, ttl, ref owner, .. } = request;
+        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
+        Attempt { coordinator: Arc::clone(self), resource: resource.clone(), token, round, kept: false, first }
+    }
+
+    /// Brings the attempt to its end; unless it is granted, it is withdrawn.
+    async fn decide(&self, attempt: Attempt, caller: &Caller) -> Decided {
+        let (why, reason) = match self.drive(&attempt, caller).await {
+            AcquireVerdict::Granted => return Decided::Granted(attempt),
+            AcquireVerdict::Held => return Decided::Held,
+            AcquireVerdict::Split => return Decided::Split,
+            AcquireVerdict::TooLate => (Why::TooLate, self.explain(attempt.round.report(), true)),
+            AcquireVerdict::NoQuorum => {
+                // The error names what is wrong with each primary: those that were not lost yet are waited for.
+                attempt.round.complete().await;
+                (Why::NoQuorum, self.explain(attempt.round.report(), false))
+            }
+            AcquireVerdict::Abandoned => {
+                let (answered, _) = attempt.round.report();
+                let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
+                (Why::Abandoned, self.no_quorum(answered, &[reason]))
+            }
+        };
+        Decided::Unsettled(Unsettled { why, reason })
     }
 
     /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
@@ -221,13 +268,18 @@ impl Coordinator {
         }
     }
 
-    fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token) {
+    /// Takes back what an attempt may have left. When that was a lock which others have seen held, they are told.
+    fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token, was_won: bool) {
         let until = self.withdrawal_deadline();
+        let notice = if was_won { self.notice_of_release(resource) } else { None };
         for id in targets.iter() {
             self.counters.withdrawals_sent.increment();
-            let (resource, token) = (resource.clone(), token.clone());
-            self.nodes[id.index()]
-                .submit(Operation::Release { resource, token, until, ticket: None }, self.rules.node_timeout);
+            let (resource, token, notice) = (resource.clone(), token.clone(), notice.clone());
+            let release = Operation::Release { resource, token, until, notice, ticket: None };
+            self.nodes[id.index()].submit(release, self.rules.node_timeout);
+        }
+        if was_won {
+            self.lines.released(resource);
         }
     }
 
@@ -263,4 +315,25 @@ impl Coordinator {
     fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {
         NoQuorum::new(answered.len(), self.rules.quorum.total(), self.rules.quorum.needed(), reasons)
     }
+}
+
+/// The end of an attempt. What was not granted has been withdrawn.
+enum Decided {
+    Granted(Attempt),
+    Held,
+    Split,
+    Unsettled(Unsettled),
+}
+
+/// Why an attempt settled nothing, and how that is told.
+struct Unsettled {
+    why: Why,
+    reason: NoQuorum,
+}
+
+#[derive(Clone, Copy)]
+enum Why {
+    TooLate,
+    NoQuorum,
+    Abandoned,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::lock::{AcquireVote, ExtendVote, Moment, NodeId, ReleaseVote, Resource, SignVote, Token, Ttl};
+use crate::lock::{AcquireVote, ExtendVote, LookVote, Moment, NodeId, ReleaseVote, Resource, SignVote, Token, Ttl};
 
 /// One independent server of the set, as the coordinator sees it.
 pub trait LockNode: Send + Sync + 'static {
@@ -26,15 +26,40 @@ pub trait LockNode: Send + Sync + 'static {
 /// What a primary is asked to do.
 #[derive(Debug)]
 pub enum Operation {
-    /// Set the record if there is none, and say who holds it otherwise.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<AcquireVote> },
+    /// Set the record if there is none, and say who holds it otherwise; also for how long, when `asks_ttl`.
+    Acquire { resource: Resource, token: Token, ttl: Ttl, asks_ttl: bool, ticket: Ticket<AcquireVote> },
+    /// Say who holds it, and change nothing.
+    Look { resource: Resource, ticket: Ticket<LookVote> },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
     Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, ticket: Ticket<SignVote> },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
-    /// repeated until it is answered, or until `until`, when every record that was set in time has expired.
-    Release { resource: Resource, token: Token, until: Moment, ticket: Option<Ticket<ReleaseVote>> },
+    /// repeated until it is answered, or until `until`, when every record that was set in time has expired. A notice is
+    /// published directly behind it.
+    Release {
+        resource: Resource,
+        token: Token,
+        until: Moment,
+        notice: Option<Bytes>,
+        ticket: Option<Ticket<ReleaseVote>>,
+    },
+    /// Publish a notice about the resource.
+    Announce { resource: Resource, notice: Bytes },
+}
+
+impl Operation {
+    /// What it is about.
+    pub fn resource(&self) -> &Resource {
+        match self {
+            Self::Acquire { resource, .. }
+            | Self::Look { resource, .. }
+            | Self::Sign { resource, .. }
+            | Self::Extend { resource, .. }
+            | Self::Release { resource, .. }
+            | Self::Announce { resource, .. } => resource,
+        }
+    }
 }
 
 /// A vote that can also be missing.
@@ -46,6 +71,11 @@ pub trait Vote: Sized {
 }
 
 impl Vote for AcquireVote {
+    const SILENT: Self = Self::Silent;
+    const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for LookVote {
     const SILENT: Self = Self::Silent;
     const UNSENT: Self = Self::Unsent;
 }
@@ -71,6 +101,8 @@ pub trait Ballot<V>: Send + Sync {
     fn depart(&self, node: NodeId) -> bool;
     /// The vote of `node`, and what was wrong with it where it is missing.
     fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
+    /// The record in the way goes on living on `node` for so long; `None`: for ever, or it is not known.
+    fn lives_on(&self, _node: NodeId, _left: Option<Duration>) {}
 }
 
 /// The right, and the duty, to cast one primary's vote in one round.
@@ -89,6 +121,11 @@ impl<V: Vote> Ticket<V> {
     /// the request any more: it must not be sent, and is [`unsent`](Self::unsent).
     pub fn depart(&self) -> bool {
         self.ballot.depart(self.node)
+    }
+
+    /// For how long the record that is in the way goes on living. To be told before the vote is cast.
+    pub fn lives_on(&self, left: Option<Duration>) {
+        self.ballot.lives_on(self.node, left);
     }
 
     /// The primary's usable answer.

@@ -15,6 +15,10 @@ pub enum Acquired {
     /// Another holds it, or nobody does and the votes split to the end.
     Refused,
     NoQuorum(NoQuorum),
+    /// As many stand in line as may.
+    TooManyWaiters,
+    /// The proxy is about to end: nobody stands in line any more.
+    ShuttingDown,
 }
 
 /// The end of [`Coordinator::extend`].
@@ -42,7 +46,7 @@ pub(super) struct Attempt {
     pub(super) token: Token,
     pub(super) round: Arc<AcquireRound>,
     pub(super) kept: bool,
-    /// No attempt for the same command was made before it.
+    /// Nothing was waited for before it: no other attempt, and no place in line.
     pub(super) first: bool,
 }
 
@@ -50,7 +54,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.kept {
             let targets = self.round.close();
-            self.coordinator.withdraw(targets, &self.resource, &self.token);
+            self.coordinator.withdraw(targets, &self.resource, &self.token, self.round.was_won());
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,8 +16,8 @@ use super::node::{Ballot, Ticket, Trouble};
 use crate::clock::Clock;
 use crate::limits::PRIMARIES;
 use crate::lock::{
-    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Extend, ExtendVerdict, ExtendVote, Moment, NodeId,
-    NodeSet, Owner, Quorum, Release, ReleaseVerdict, ReleaseVote, SignVote, Ttl, Validity,
+    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Extend, ExtendVerdict, ExtendVote, Forecast, LookVote,
+    Moment, NodeId, NodeSet, Owner, Quorum, Release, ReleaseVerdict, ReleaseVote, SignVote, Ttl, Validity,
 };
 
 /// The reasons for which primaries gave no vote.
@@ -93,6 +94,7 @@ pub(super) enum Work {
 /// One attempt at a lock.
 pub(super) struct AcquireRound {
     pub(super) term: Term,
+    quorum: Quorum,
     clock: Clock,
     state: Watched<AcquireState>,
 }
@@ -107,12 +109,15 @@ struct AcquireState {
     /// No request may leave any more.
     closed: bool,
     troubles: Troubles,
+    /// When what was in the way ends by itself, as far as it was asked.
+    forecast: Forecast,
 }
 
 impl AcquireRound {
     pub(super) fn new(quorum: Quorum, owner: Option<Owner>, term: Term, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             term,
+            quorum,
             clock,
             state: Watched::new(AcquireState {
                 core: Acquire::new(quorum, owner),
@@ -121,12 +126,17 @@ impl AcquireRound {
                 departed: NodeSet::EMPTY,
                 closed: false,
                 troubles: NO_TROUBLE,
+                forecast: Forecast::UNKNOWN,
             }),
         })
     }
 
     pub(super) fn acquire_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<AcquireVote> {
         Ticket::new(Arc::clone(self) as Arc<dyn Ballot<AcquireVote>>, node)
+    }
+
+    pub(super) fn look_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<LookVote> {
+        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<LookVote>>, node)
     }
 
     pub(super) fn sign_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<SignVote> {
@@ -164,6 +174,17 @@ impl AcquireRound {
             let targets = state.core.withdraw_from();
             targets.iter().filter(|node| state.departed.contains(*node)).collect()
         })
+    }
+
+    /// Whether a quorum bore the token, in time or not: others may have seen the lock held.
+    pub(super) fn was_won(&self) -> bool {
+        let verdict = self.state.with(|state| state.verdict);
+        matches!(verdict, Some(AcquireVerdict::Granted | AcquireVerdict::TooLate))
+    }
+
+    /// When what was in the way will be gone from a quorum, by what has been told so far.
+    pub(super) fn free_at(&self) -> Option<Moment> {
+        self.state.with(|state| state.forecast.quorum_at(self.quorum))
     }
 
     pub(super) fn took_over(&self) -> bool {
@@ -214,6 +235,10 @@ impl AcquireRound {
         });
     }
 
+    fn note_free_at(&self, node: NodeId, free_at: Option<Moment>) {
+        self.state.with(|state| state.forecast.note(node, free_at));
+    }
+
     fn depart(&self, node: NodeId) -> bool {
         self.state.with(|state| {
             if !state.closed {
@@ -230,7 +255,26 @@ impl Ballot<AcquireVote> for AcquireRound {
     }
 
     fn cast(&self, node: NodeId, vote: AcquireVote, trouble: Option<Trouble>) {
+        if vote == AcquireVote::Granted {
+            // If it is not won, it is given back at once.
+            self.note_free_at(node, Some(self.clock.now()));
+        }
         self.count(node, trouble, |core| core.handle_vote(node, vote));
+    }
+
+    fn lives_on(&self, node: NodeId, left: Option<Duration>) {
+        self.note_free_at(node, left.map(|left| self.clock.now().after(left)));
+    }
+}
+
+impl Ballot<LookVote> for AcquireRound {
+    /// Who only looks leaves nothing that would have to be withdrawn.
+    fn depart(&self, _node: NodeId) -> bool {
+        self.state.with(|state| !state.closed)
+    }
+
+    fn cast(&self, node: NodeId, vote: LookVote, trouble: Option<Trouble>) {
+        self.count(node, trouble, |core| core.handle_vote(node, vote.into()));
     }
 }
 

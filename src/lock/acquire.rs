@@ -59,6 +59,31 @@ pub enum Holder {
     Unknown,
 }
 
+/// What one primary answered to `GET key`, which asks whether an owner holds the lock already, and takes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LookVote {
+    /// The key is taken, by this holder.
+    Found(Holder),
+    /// There is no record.
+    Absent,
+    /// No usable answer came.
+    Silent,
+    /// The request never left.
+    Unsent,
+}
+
+impl From<LookVote> for AcquireVote {
+    /// Where nothing is found nobody is seen to hold the lock, and who only looks does not get it either.
+    fn from(vote: LookVote) -> Self {
+        match vote {
+            LookVote::Found(holder) => Self::Held(holder),
+            LookVote::Absent => Self::Held(Holder::Unknown),
+            LookVote::Silent => Self::Silent,
+            LookVote::Unsent => Self::Unsent,
+        }
+    }
+}
+
 /// What one primary answered when it was asked to sign a record of the same owner anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignVote {

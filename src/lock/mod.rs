@@ -6,13 +6,15 @@
 
 mod acquire;
 mod extend;
+mod forecast;
 mod name;
 mod release;
 mod tally;
 mod time;
 
-pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
+pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, LookVote, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
+pub use forecast::Forecast;
 pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};

@@ -306,7 +306,7 @@ impl Service<'_> {
 }
 
 /// Between half of `delay` and all of it: proxies that lost a primary together do not come back together.
-fn jittered(delay: Duration) -> Duration {
+pub(super) fn jittered(delay: Duration) -> Duration {
     let half = delay / 2;
     let range_micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
     half + Duration::from_micros(SystemEntropy.jitter() % range_micros.saturating_add(1))

@@ -10,6 +10,7 @@ mod dialect;
 mod inbox;
 mod incarnation;
 mod link;
+mod notice;
 mod operation;
 mod pipeline;
 mod settings;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::notice::Listeners;
 pub use self::status::PrimaryState;
 pub use self::succession::Succession;
 
@@ -184,12 +186,6 @@ impl LockNode for Primary {
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {
-        let resource = match &operation {
-            Operation::Acquire { resource, .. }
-            | Operation::Sign { resource, .. }
-            | Operation::Extend { resource, .. }
-            | Operation::Release { resource, .. } => resource,
-        };
-        self.inbox(resource).submit(operation, timeout);
+        self.inbox(operation.resource()).submit(operation, timeout);
     }
 }

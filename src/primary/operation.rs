@@ -1,12 +1,14 @@
 //! One operation on the wire: what is sent for it, and what its answers mean.
 
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 
 use super::dialect::{AcquireForm, DELETE, DeleteForm, Dialect, EXTEND, SIGN, Script};
 use super::trouble::{classify, is_no_script, is_wrong_type};
 use crate::coordinator::{Operation, Ticket, Trouble, Vote};
 use crate::limits::HOLDER_BYTES;
-use crate::lock::{AcquireVote, ExtendVote, Holder, ReleaseVote, SignVote};
+use crate::lock::{AcquireVote, ExtendVote, Holder, LookVote, ReleaseVote, SignVote};
 use crate::protocol::Answer;
 
 /// How a script is called.
@@ -34,16 +36,23 @@ pub(super) enum Settled {
 
 /// How many replies the server gives to the operation.
 pub(super) fn replies(operation: &Operation, dialect: Dialect) -> usize {
-    match (operation, dialect.acquire) {
-        (Operation::Acquire { .. }, AcquireForm::SetNxThenGet) => 2,
+    match operation {
+        Operation::Acquire { asks_ttl, .. } => {
+            let asks_holder = dialect.acquire == AcquireForm::SetNxThenGet;
+            1 + usize::from(asks_holder) + usize::from(*asks_ttl)
+        }
+        Operation::Release { notice, .. } => 1 + usize::from(notice.is_some()),
         _ => 1,
     }
 }
 
+/// What notices are published on, behind the configured prefix.
+pub(super) const CHANNEL: &[u8] = b"redlock-proxy:released";
+
 /// Writes the operation's commands; `prefix` stands before the resource's name.
 pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix: &[u8], out: &mut BytesMut) {
     match operation {
-        Operation::Acquire { resource, token, ttl, .. } => {
+        Operation::Acquire { resource, token, ttl, asks_ttl, .. } => {
             let name = resource.as_bytes();
             out.put_slice(match dialect.acquire {
                 AcquireForm::SetNxGet => b"*7\r\n$3\r\nSET\r\n",
@@ -60,6 +69,14 @@ pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix
                     put_key(out, prefix, name);
                 }
             }
+            if *asks_ttl {
+                out.put_slice(b"*2\r\n$4\r\nPTTL\r\n");
+                put_key(out, prefix, name);
+            }
+        }
+        Operation::Look { resource, .. } => {
+            out.put_slice(b"*2\r\n$3\r\nGET\r\n");
+            put_key(out, prefix, resource.as_bytes());
         }
         Operation::Sign { resource, found, token, ttl, .. } => {
             put_script(out, &SIGN, call, 3);
@@ -74,7 +91,7 @@ pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix
             put_bulk(out, token.as_bytes());
             put_integer(out, ttl.as_millis());
         }
-        Operation::Release { resource, token, .. } => {
+        Operation::Release { resource, token, notice, .. } => {
             match dialect.delete {
                 DeleteForm::DelexIfeq => out.put_slice(b"*4\r\n$5\r\nDELEX\r\n"),
                 DeleteForm::Delifeq => out.put_slice(b"*3\r\n$7\r\nDELIFEQ\r\n"),
@@ -85,7 +102,11 @@ pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix
                 out.put_slice(b"$4\r\nIFEQ\r\n");
             }
             put_bulk(out, token.as_bytes());
+            if let Some(notice) = notice {
+                put_notice(out, prefix, notice);
+            }
         }
+        Operation::Announce { notice, .. } => put_notice(out, prefix, notice),
     }
 }
 
@@ -101,9 +122,10 @@ pub(super) fn encode_command(arguments: &[&[u8]], out: &mut BytesMut) {
 pub(super) fn departs(operation: &Operation) -> bool {
     match operation {
         Operation::Acquire { ticket, .. } => ticket.depart(),
+        Operation::Look { ticket, .. } => ticket.depart(),
         Operation::Sign { ticket, .. } => ticket.depart(),
         Operation::Extend { ticket, .. } => ticket.depart(),
-        Operation::Release { .. } => true,
+        Operation::Release { .. } | Operation::Announce { .. } => true,
     }
 }
 
@@ -111,9 +133,11 @@ pub(super) fn departs(operation: &Operation) -> bool {
 pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
     match operation {
         Operation::Acquire { ticket, .. } => cast_unsent(Some(ticket), trouble),
+        Operation::Look { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Sign { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_unsent(ticket.as_mut(), trouble),
+        Operation::Announce { .. } => {}
     }
 }
 
@@ -122,9 +146,11 @@ pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
 pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
     match operation {
         Operation::Acquire { ticket, .. } => cast_silent(Some(ticket), trouble),
+        Operation::Look { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Sign { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_silent(ticket.as_mut(), trouble),
+        Operation::Announce { .. } => false,
     }
 }
 
@@ -140,8 +166,11 @@ pub(super) fn answered(
         return Settled::Done;
     };
     match operation {
-        Operation::Acquire { ticket, .. } => {
+        Operation::Acquire { ticket, asks_ttl, .. } => {
             let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
+            if *asks_ttl {
+                ticket.lives_on(answers.next().as_ref().and_then(time_to_live));
+            }
             match acquire_vote(first, holder) {
                 Ok(vote) => {
                     let is_grant = vote == AcquireVote::Granted;
@@ -153,6 +182,13 @@ pub(super) fn answered(
             }
             Settled::Done
         }
+        Operation::Look { ticket, .. } => {
+            match look_vote(first) {
+                Ok(vote) => ticket.cast(vote, None),
+                Err(trouble) => ticket.cast(LookVote::SILENT, Some(trouble)),
+            };
+            Settled::Done
+        }
         Operation::Sign { ticket, .. } => {
             settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
         }
@@ -162,6 +198,8 @@ pub(super) fn answered(
         Operation::Release { ticket, .. } => {
             settle(ticket.as_mut(), first, ReleaseVote::Deleted, ReleaseVote::Lacking, Settled::StillOwed)
         }
+        // A notice that was refused is one that was lost.
+        Operation::Announce { .. } => Settled::Done,
     }
 }
 
@@ -179,6 +217,27 @@ fn acquire_vote(first: Answer, second: Option<Answer>) -> Result<AcquireVote, Tr
         _ => return Err(unexpected()),
     };
     Ok(AcquireVote::Held(holder))
+}
+
+/// The vote in the answer to `GET`.
+fn look_vote(answer: Answer) -> Result<LookVote, Trouble> {
+    match answer {
+        Answer::Null => Ok(LookVote::Absent),
+        Answer::Bulk(value) if value.len() <= HOLDER_BYTES => Ok(LookVote::Found(Holder::Value(value))),
+        Answer::Bulk(_) | Answer::Oversized => Ok(LookVote::Found(Holder::Unknown)),
+        Answer::Error(error) if is_wrong_type(&error) => Ok(LookVote::Found(Holder::Unknown)),
+        Answer::Error(error) => Err(classify(&error)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The answer to `PTTL`: below 0 the record is gone, except that -1 says of a record that it never goes by itself.
+fn time_to_live(answer: &Answer) -> Option<Duration> {
+    match answer {
+        Answer::Integer(-1) => None,
+        Answer::Integer(millis) => Some(Duration::from_millis(u64::try_from(*millis).unwrap_or(0))),
+        _ => None,
+    }
 }
 
 /// Casts the vote of an operation that answers how many records it changed. `unsettled` is what becomes of it where
@@ -232,6 +291,12 @@ fn put_script(out: &mut BytesMut, script: &Script, call: Call, arguments: u64) {
     out.put_slice(command);
     put_bulk(out, script);
     out.put_slice(b"$1\r\n1\r\n");
+}
+
+fn put_notice(out: &mut BytesMut, prefix: &[u8], notice: &[u8]) {
+    out.put_slice(b"*3\r\n$7\r\nPUBLISH\r\n");
+    put_key(out, prefix, CHANNEL);
+    put_bulk(out, notice);
 }
 
 fn put_key(out: &mut BytesMut, prefix: &[u8], name: &[u8]) {

@@ -64,11 +64,16 @@ impl Launch {
         let settled = match self.command {
             LockCommand::Rlock(Rlock { resource, ttl, options }) => {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
+                let (owner, wait) = (options.owner, options.wait);
+                let request = AcquireRequest { resource: resource.detached(), ttl, owner, wait };
                 match coordinator.acquire(request, caller).await {
                     Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
                     Acquired::Refused => Settled::Reply(Rlock::refused()),
                     Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                    Acquired::TooManyWaiters => {
+                        Settled::Reply(Reply::Error("ERR max number of waiters reached".into()))
+                    }
+                    Acquired::ShuttingDown => Settled::Reply(shutting_down()),
                 }
             }
             LockCommand::Runlock(Runlock { resource, token }) => {
@@ -93,6 +98,11 @@ impl Launch {
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
+}
+
+/// What is said to whoever wants a lock while the proxy is about to end.
+pub(super) fn shutting_down() -> Reply {
+    Reply::Error("ERR the proxy is shutting down".into())
 }
 
 fn not_settled(reason: NoQuorum) -> Reply {

@@ -22,6 +22,7 @@ mod lock_reply;
 mod mode;
 mod owed;
 mod phase;
+mod readiness;
 mod reply_queue;
 mod requests;
 mod service;
@@ -29,7 +30,6 @@ mod subscriptions;
 mod through;
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +38,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::io::Interest;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
@@ -49,6 +48,7 @@ use self::closing::Unconfirmed;
 use self::idle::expired;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
+use self::readiness::{next, ready};
 use self::reply_queue::ReplyQueue;
 use self::through::Through;
 use crate::command::Resources;
@@ -102,6 +102,8 @@ struct Session {
     startable: VecDeque<Launch>,
     /// Lock commands that were read and have not ended.
     in_flight: usize,
+    /// Those of them that may stand in line.
+    waiting: usize,
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
@@ -138,6 +140,7 @@ impl Session {
             lanes: Lanes::default(),
             startable: VecDeque::new(),
             in_flight: 0,
+            waiting: 0,
             caller: Arc::default(),
             unconfirmed: Unconfirmed::default(),
             active_at: Instant::now(),
@@ -203,8 +206,12 @@ impl Session {
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
-                self.stage = Stage::Ended;
+                if self.stage == Stage::Open {
+                    self.stage = Stage::Ended;
+                }
             }
+            // Read for the end of the stream, which whoever stands in line must not miss.
+            Ok(_) if self.stage == Stage::Stopped => self.input.clear(),
             Ok(_) => {
                 self.starved = false;
                 self.touch();
@@ -241,6 +248,7 @@ impl Session {
 
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
+        self.waiting -= usize::from(finished.waited);
         self.touch();
         if let Some(through) = &mut self.through {
             through.stir();
@@ -261,6 +269,7 @@ impl Session {
                 return Some(launch);
             }
             self.in_flight -= 1;
+            self.waiting -= usize::from(launch.command.waits());
             self.leave_lanes(&launch.command.resources(), launch.command.waits());
         }
         None
@@ -319,77 +328,6 @@ impl Session {
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
         let _ = self.socket.shutdown();
-    }
-
-    /// Whether another request may be taken on: nothing is full.
-    fn may_take(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Ended)
-            && self.in_flight < self.service.limits.pipeline_depth
-            && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
-    }
-
-    fn wants_bytes(&self) -> bool {
-        let has_room = match &self.through {
-            None => self.starved && self.may_take(),
-            // What is behind a closed gate is read as far as the buffer goes; what is open is passed on.
-            Some(through) if self.starved => through.cleared() < self.service.limits.buffer_bytes,
-            Some(_) => self.input.len() < self.service.limits.buffer_bytes,
-        };
-        self.stage == Stage::Open && has_room
-    }
-
-    /// Whether there is more to do without waiting for anything.
-    fn may_go_on(&self) -> bool {
-        match &self.through {
-            None => !self.starved && self.may_take(),
-            Some(through) => {
-                through.is_stirred()
-                    && (!self.starved || through.is_gate_closed())
-                    && matches!(self.stage, Stage::Open | Stage::Ended)
-            }
-        }
-    }
-
-    /// What the socket is waited for; at least its failure, as long as something can be written to it.
-    fn interest(&self) -> Option<Interest> {
-        let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
-        let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
-        match (self.wants_bytes(), wants_room) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            // It may break all the same.
-            (false, false) => (self.stage != Stage::Broken).then_some(Interest::ERROR),
-        }
-    }
-
-    /// Whether there is nothing left to run. What is left to write is written while closing.
-    fn is_over(&self) -> bool {
-        self.in_flight == 0
-            && match self.stage {
-                Stage::Open => false,
-                Stage::Ended => {
-                    let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
-                    self.starved && self.replies.is_empty() && is_finished
-                }
-                Stage::Stopped | Stage::Broken => true,
-            }
-    }
-}
-
-/// The next lock command that ends.
-async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
-    match running.next().await {
-        Some(output) => output,
-        None => pending().await,
-    }
-}
-
-/// Waits until the socket can go on. An error is not told here: it shows when the socket is used.
-async fn ready(socket: &Socket, interest: Option<Interest>) {
-    match interest {
-        Some(interest) => drop(socket.ready(interest).await),
-        None => pending().await,
     }
 }
 

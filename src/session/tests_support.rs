@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
-use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
+use crate::coordinator::{Coordinator, LineLimits, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits as defaults;
 use crate::local::Snapshot;
 use crate::lock::{
-    AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, Drift, ExtendVote, Holder, LookVote, Moment, Quorum, ReleaseVote, Resource, SignVote, Token, Ttl,
 };
 use crate::net::Listener;
 
@@ -98,7 +98,7 @@ impl Script {
             if index == 0 {
                 state.log.push(describe(&operation));
             }
-            if state.hold_all || state.held_keys.contains(key(&operation).as_bytes()) {
+            if state.hold_all || state.held_keys.contains(operation.resource().as_bytes()) {
                 state.held.push((index, operation));
                 None
             } else {
@@ -123,6 +123,13 @@ impl Script {
                     AcquireVote::Granted
                 });
             }
+            Operation::Look { resource, ticket } => {
+                depart(ticket, || match self.state().records[index].get(&resource) {
+                    Some(holder) => LookVote::Found(Holder::Value(holder.clone())),
+                    None => LookVote::Absent,
+                });
+            }
+            Operation::Announce { .. } => {}
             Operation::Sign { resource, found, token, ticket, .. } => {
                 depart(ticket, || match self.state().records[index].get_mut(&resource) {
                     Some(value) if *value == found => {
@@ -163,24 +170,17 @@ fn depart<V: Vote>(ticket: Ticket<V>, vote: impl FnOnce() -> V) {
     }
 }
 
-fn key(operation: &Operation) -> &Resource {
-    match operation {
-        Operation::Acquire { resource, .. }
-        | Operation::Sign { resource, .. }
-        | Operation::Extend { resource, .. }
-        | Operation::Release { resource, .. } => resource,
-    }
-}
-
 fn describe(operation: &Operation) -> String {
     let verb = match operation {
         Operation::Acquire { .. } => "acquire",
+        Operation::Look { .. } => "look",
+        Operation::Announce { .. } => "announce",
         Operation::Sign { .. } => "sign",
         Operation::Extend { .. } => "extend",
         Operation::Release { ticket: Some(_), .. } => "release",
         Operation::Release { ticket: None, .. } => "withdraw",
     };
-    format!("{verb} {}", key(operation).as_bytes().escape_ascii())
+    format!("{verb} {}", operation.resource().as_bytes().escape_ascii())
 }
 
 fn bytes(token: &Token) -> Bytes {
@@ -234,6 +234,8 @@ impl Proxy {
             attempts: config.attempts,
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
+            lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
+            sender: 0,
         };
         let counters = Arc::new(Counters::default());
         let coordinator =
