@@ -45,10 +45,14 @@ impl Coordinator {
         if self.waiters(&request.resource) == 0 {
             return None;
         }
-        if request.owner.is_some()
-            && let Some(answer) = self.take_over_only(request, caller).await
-        {
-            return Some(answer);
+        if request.owner.is_some() {
+            if let Some(answer) = self.take_over_only(request, caller).await {
+                return Some(answer);
+            }
+            if caller.has_left() {
+                // That was its one try.
+                return Some(self.refused());
+            }
         }
         match self.lines.ask(std::slice::from_ref(&request.resource)) {
             Answer::NoLine => None,

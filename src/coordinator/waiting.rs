@@ -161,20 +161,21 @@ impl Coordinator {
             {
                 sleep(pause).await;
             }
-            if has_tried && caller.is_called_off() {
+            let is_first_try = at_once && !has_tried;
+            if !is_first_try && caller.is_called_off() {
                 return Waited::Abandoned(Outcome::Refused);
             }
             place.begin();
             let (tried_at, began) = (self.clock.now(), Instant::now());
-            let tried = if has_tried {
+            let tried = if is_first_try {
+                // What a client had sent before it left is tried once, and answered.
+                contender.attempt(true).await
+            } else {
                 tokio::select! {
                     biased;
                     tried = contender.attempt(false) => tried,
                     () = caller.called_off() => return Waited::Abandoned(Outcome::Refused),
                 }
-            } else {
-                // What a client had sent before it left is tried once, and answered.
-                contender.attempt(at_once && known.is_none()).await
             };
             has_tried = true;
             let (outcome, wait) = match tried {

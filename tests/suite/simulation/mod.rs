@@ -20,8 +20,11 @@ mod checker;
 mod client;
 mod entropy;
 mod history;
+mod line;
 mod link;
 mod network;
+mod notices;
+mod order;
 mod plan;
 mod primary;
 mod random;
@@ -100,15 +103,20 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
     let counters = Arc::new(Counters::default());
+    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect();
     let around = Arc::new(Surroundings {
         world: Arc::clone(&world),
-        proxies: (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect(),
+        proxies: coordinators(),
+        without_lines: coordinators(),
         keys: plan.keys,
         quorum: plan.total / 2 + 1,
         drift: plan.drift(),
         canary: plan.canary,
         impatience: plan.impatience,
     });
+    let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
+    let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
+    world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
     let driver = tokio::spawn(network::drive(Arc::clone(&world)));
     for storm in 0..2 {
         if !world.is_over() {
@@ -142,7 +150,7 @@ fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Cou
         Arc::new(node) as Arc<dyn LockNode>
     });
     let entropy = Arc::new(SeededEntropy { seed: plan.seed, canary: plan.canary });
-    Coordinator::new(nodes.collect(), plan.rules(), world.clock(), entropy, Arc::clone(counters))
+    Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
 /// Clients at work, and one misfortune after the other.
@@ -150,13 +158,19 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let world = &around.world;
     let end = world.now() + STORM;
     let first = storm * plan.clients;
-    let clients: Vec<_> = (first..first + plan.clients)
+    let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
             let client = Client::new(number, random.percent(70), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
+    for number in 0..plan.waiters {
+        let number = 100 * (storm + 1) + number;
+        let luck = Random::new(plan.seed, 100 + number as u64);
+        let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
+        clients.push(tokio::spawn(client.patient().live(end)));
+    }
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -195,6 +209,7 @@ async fn come_to_rest(plan: &Plan, around: &Arc<Surroundings>, storm: usize) {
         }
     });
     take_through_every_proxy(plan, around, 1_000 + storm, plan.keys).await;
+    line::is_served(plan, around, 10_000 * (storm + 1)).await;
 }
 
 /// A ttl later nothing holds any lock.
@@ -277,6 +292,11 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("releases", tally.releases, 8),
         ("withdrawals", tally.withdrawals, 100),
         ("clients that left", tally.clients_left, 5),
+        ("waits granted", tally.waits_granted, 12),
+        ("waits expired", tally.waits_expired, 12),
+        ("waits abandoned", tally.waits_abandoned, 4),
+        ("notices heard", tally.notices_heard, 150),
+        ("notices lost", tally.notices_lost, 60),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),
     ];
