@@ -14,11 +14,27 @@ use crate::counters::ErrorKind;
 use crate::lock::Moment;
 
 impl Coordinator {
-    /// RLOCK … WAIT.
-    pub(super) async fn acquire_in_line(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
-        let (resources, wait) = (Resources::One(request.resource.clone()), request.wait);
-        let mut contest = Contest { coordinator: Arc::clone(&self), request, caller: Arc::clone(&caller), round: None };
-        match self.wait_in_line(&mut contest, resources, wait, &caller).await {
+    /// RLOCK … WAIT: takes the lock in line. The future is small, since thousands of them may sleep.
+    pub fn acquire_in_line(
+        self: Arc<Self>,
+        request: AcquireRequest,
+        caller: Arc<Caller>,
+    ) -> impl Future<Output = Acquired> + Send + use<> {
+        // Made before the future, which would keep the arguments beside it.
+        let (coordinator, leaving) = (Arc::clone(&self), Arc::clone(&caller));
+        let mut contest = Contest { coordinator: self, request, caller, round: None };
+        async move {
+            if leaving.is_called_off() {
+                contest.request.wait = Duration::ZERO;
+                return Box::pin(coordinator.acquire(contest.request.clone(), leaving)).await;
+            }
+            let waited = coordinator.wait_in_line(&mut contest, &leaving).await;
+            coordinator.end_of_wait(waited)
+        }
+    }
+
+    fn end_of_wait(&self, waited: Waited<Attempt>) -> Acquired {
+        match waited {
             Waited::Won(attempt) => {
                 self.counters.wait_granted.increment();
                 self.granted(attempt)
@@ -102,6 +118,14 @@ struct Contest {
 
 impl Contender for Contest {
     type Won = Attempt;
+
+    fn resources(&self) -> Resources {
+        Resources::One(self.request.resource.clone())
+    }
+
+    fn patience(&self) -> Duration {
+        self.request.wait
+    }
 
     async fn take_over(&mut self) -> Option<Attempt> {
         self.request.owner.as_ref()?;

@@ -96,8 +96,8 @@ impl Coordinator {
     /// Takes the lock: by at most `attempts` attempts, or in line. A client that has left gets one attempt, and no signing
     /// anew.
     pub async fn acquire(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
-        // In memory of their own: as a rule there is no line.
-        if !request.wait.is_zero() && !caller.is_called_off() {
+        // Both in memory of their own: as a rule nobody waits.
+        if !request.wait.is_zero() {
             return Box::pin(self.acquire_in_line(request, caller)).await;
         }
         if self.lines.has_lines()
@@ -105,10 +105,6 @@ impl Coordinator {
         {
             return answer;
         }
-        self.acquire_at_once(request, caller).await
-    }
-
-    async fn acquire_at_once(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
         let mut backoff = Backoff::new(self.rules.retry_delay);
         for remaining in (0..self.rules.attempts).rev() {
             let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts, false);

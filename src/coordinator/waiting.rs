@@ -31,6 +31,12 @@ const EXPIRY_ROUNDING: Duration = Duration::from_millis(1);
 pub(super) trait Contender: Send {
     type Won: Send;
 
+    /// The locks that it wants.
+    fn resources(&self) -> Resources;
+
+    /// How long it is ready to wait.
+    fn patience(&self) -> Duration;
+
     /// Takes over what its owner holds already: nobody stands in line for that.
     fn take_over(&mut self) -> impl Future<Output = Option<Self::Won>> + Send;
 
@@ -76,16 +82,13 @@ enum Reason {
 }
 
 impl Coordinator {
-    /// Stands in the lines for these locks for as long as `wait`, and tries for them when first in each.
-    pub(super) async fn wait_in_line<C: Contender>(
-        &self,
-        contender: &mut C,
-        resources: Resources,
-        wait: Duration,
-        caller: &Caller,
-    ) -> Waited<C::Won> {
-        let deadline = Instant::now() + wait;
-        let place = match self.lines.join(resources) {
+    /// Stands in the lines for what the contender wants, and lets it try when it is first in each.
+    ///
+    /// The future is small, since thousands of them may sleep. What only the first needs, and what happens only once, is in
+    /// memory of its own.
+    pub(super) async fn wait_in_line<C: Contender>(&self, contender: &mut C, caller: &Caller) -> Waited<C::Won> {
+        let deadline = Instant::now() + contender.patience();
+        let place = match self.lines.join(contender.resources()) {
             Ok(place) => place,
             Err(NoPlace::Full) => {
                 let own = Box::pin(contender.take_over()).await;
@@ -109,20 +112,17 @@ impl Coordinator {
                 biased;
                 () = &mut called_off => return Waited::Abandoned(Outcome::Refused),
                 () = place.called() => {}
-                () = &mut time_up => {
-                    let resources = place.resources();
-                    drop(place);
-                    return Waited::Expired(self.told_by_the_lines(&resources).await);
-                }
+                () = &mut time_up => return Waited::Expired(Box::pin(self.told_by_the_lines(place)).await),
             }
         }
-        // In memory of its own: of a thousand waiters, one is first.
         Box::pin(self.lead(place, contender, deadline, caller, at_once)).await
     }
 
-    /// What the lines for these locks say to whoever does not stand in them.
-    pub(super) async fn told_by_the_lines(&self, resources: &[Resource]) -> Outcome {
-        match self.lines.ask(resources) {
+    /// What the lines say to whoever has to leave before it was first.
+    async fn told_by_the_lines(&self, place: Place<'_>) -> Outcome {
+        let resources = place.resources();
+        drop(place);
+        match self.lines.ask(&resources) {
             Answer::Told(outcome) => outcome,
             Answer::Later(told) => told.await.unwrap_or(Outcome::Refused),
             Answer::NoLine => Outcome::Refused,

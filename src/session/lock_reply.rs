@@ -1,7 +1,10 @@
 //! One lock command of a session: its run over the primaries, and what becomes of its verdict.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use super::reply_queue::{ReplyId, Settled, Timed};
 use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
@@ -20,6 +23,9 @@ pub(super) struct Launch {
     /// proxy's speed.
     pub(super) read_at: Option<Moment>,
 }
+
+/// A lock command that waits, until it has ended.
+pub(super) type Standing = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// A lock command that has ended.
 #[derive(Debug)]
@@ -58,6 +64,21 @@ impl Timed for LockReply {
 }
 
 impl Launch {
+    /// Runs a command that waits to its end, in a future as small as may be.
+    pub(super) fn stand_in_line(self, coordinator: &Arc<Coordinator>, caller: &Arc<Caller>) -> Standing {
+        let (coordinator, caller) = (Arc::clone(coordinator), Arc::clone(caller));
+        let Self { reply, command, read_at } = self;
+        let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
+            return Box::pin(Self { reply, command, read_at }.execute(coordinator, caller));
+        };
+        let request = AcquireRequest { resource: resource.clone(), ttl, owner: options.owner, wait: options.wait };
+        // A block of its own would hold it twice: as it came, and as it is awaited.
+        Box::pin(coordinator.acquire_in_line(request, caller).map(move |ended| {
+            let settled = acquired(ended, read_at);
+            Finished { reply, resources: Resources::One(resource), waited: true, settled }
+        }))
+    }
+
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
     pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
         let (resources, waited) = (self.command.resources(), self.command.waits());
@@ -66,15 +87,7 @@ impl Launch {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
                 let (owner, wait) = (options.owner, options.wait);
                 let request = AcquireRequest { resource: resource.detached(), ttl, owner, wait };
-                match coordinator.acquire(request, caller).await {
-                    Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
-                    Acquired::Refused => Settled::Reply(Rlock::refused()),
-                    Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                    Acquired::TooManyWaiters => {
-                        Settled::Reply(Reply::Error("ERR max number of waiters reached".into()))
-                    }
-                    Acquired::ShuttingDown => Settled::Reply(shutting_down()),
-                }
+                acquired(coordinator.acquire(request, caller).await, self.read_at)
             }
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
@@ -97,6 +110,17 @@ impl Launch {
             | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
         };
         Finished { reply: self.reply, resources, waited, settled }
+    }
+}
+
+/// What the client of an RLOCK is told.
+fn acquired(acquired: Acquired, read_at: Option<Moment>) -> Settled<LockReply> {
+    match acquired {
+        Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at }),
+        Acquired::Refused => Settled::Reply(Rlock::refused()),
+        Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+        Acquired::TooManyWaiters => Settled::Reply(Reply::Error("ERR max number of waiters reached".into())),
+        Acquired::ShuttingDown => Settled::Reply(shutting_down()),
     }
 }
 

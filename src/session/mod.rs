@@ -25,6 +25,7 @@ mod phase;
 mod readiness;
 mod reply_queue;
 mod requests;
+mod running;
 mod service;
 mod subscriptions;
 mod through;
@@ -36,8 +37,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
@@ -48,8 +47,9 @@ use self::closing::Unconfirmed;
 use self::idle::expired;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
-use self::readiness::{next, ready};
+use self::readiness::ready;
 use self::reply_queue::ReplyQueue;
+use self::running::Running;
 use self::through::Through;
 use crate::command::Resources;
 use crate::coordinator::Caller;
@@ -148,7 +148,7 @@ impl Session {
     }
 
     async fn run(mut self) {
-        let mut running = FuturesUnordered::new();
+        let mut running = Running::new();
         let mut drain_begun = pin!(self.service.drain.begun());
         let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
@@ -156,11 +156,14 @@ impl Session {
             self.read();
             self.take_requests();
             loop {
-                // In the order given: futures that were pushed are polled first in, first out.
                 while let Some(launch) = self.next_launch() {
-                    running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                    if launch.command.waits() {
+                        running.stand(launch.stand_in_line(&self.service.coordinator, &self.caller));
+                    } else {
+                        running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                    }
                 }
-                let Some(Some(finished)) = running.next().now_or_never() else { break };
+                let Some(finished) = running.ended() else { break };
                 self.finish(finished);
             }
             self.relay();
@@ -177,7 +180,7 @@ impl Session {
             let interest = self.interest();
             tokio::select! {
                 biased;
-                finished = next(&mut running) => self.finish(finished),
+                finished = running.next() => self.finish(finished),
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {

@@ -2,8 +2,6 @@
 
 use std::future::pending;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::io::Interest;
 
 use super::{Session, Stage};
@@ -72,14 +70,6 @@ impl Session {
                 }
                 Stage::Stopped | Stage::Broken => true,
             }
-    }
-}
-
-/// The next lock command that ends.
-pub(super) async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
-    match running.next().await {
-        Some(output) => output,
-        None => pending().await,
     }
 }
 

@@ -23,3 +23,4 @@ mod shutdown;
 mod simulation;
 mod traps;
 mod upstream;
+mod waiting;
