@@ -95,6 +95,12 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Several locks won together.
+    rmlock_granted,
+    /// Several locks of which somebody else held one to the end.
+    rmlock_refused,
+    /// Several locks of which the answers did not settle one, or settled it too late.
+    rmlock_noquorum,
     /// Locks that went to somebody who asked for them with WAIT.
     wait_granted,
     /// Waiters whose time was over.
@@ -111,6 +117,10 @@ counters! {
     notices_sent,
     /// Notices of other proxies, from each primary.
     notices_received,
+    /// Fencing tokens handed out with locks.
+    fences_issued,
+    /// Fencing numbers drawn anew, because a quorum had not accepted the one before.
+    fences_second_round,
     /// Compare-and-deletes sent for what was not granted.
     withdrawals_sent,
     /// Withdrawals that some primary has not answered yet (a state).

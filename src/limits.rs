@@ -21,6 +21,9 @@ pub const KEYS_AT_ONCE: usize = 64;
 /// The smallest ttl of a lock that is bound to its connection, in milliseconds: it must be renewed in time.
 pub const SESSION_TTL_MS: u64 = 100;
 
+/// How often a fencing number is drawn anew, each time a larger step ahead, before the attempt is given up.
+pub const FENCE_STEPS: u32 = 6;
+
 /// Most primaries in a set.
 pub const PRIMARIES: usize = 9;
 /// The part of the drift allowance that does not depend on the ttl, in milliseconds.

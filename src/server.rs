@@ -152,6 +152,7 @@ fn rules(config: &Config, sender: u64) -> Rules {
         node_timeout: config.node_timeout,
         lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
         sender,
+        fence_retention: config.fence_retention,
     }
 }
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use super::line::Outcome;
 use super::outcome::Attempt;
-use super::registry::{Answer, NoPlace};
 use super::round::AcquireRound;
-use super::waiting::{Contender, Tried, Waited};
-use super::{AcquireRequest, Acquired, Caller, Coordinator, Decided, Operation, Unsettled};
+use super::waiting::{Contender, Tried};
+use super::{AcquireRequest, Acquired, Caller, Coordinator, Decided, Operation};
 use crate::command::Resources;
-use crate::counters::ErrorKind;
-use crate::lock::Moment;
+use crate::lock::{Moment, Ttl};
 
 impl Coordinator {
     /// RLOCK … WAIT: takes the lock in line. The future is small, since thousands of them may sleep.
@@ -29,71 +27,44 @@ impl Coordinator {
                 return Box::pin(coordinator.acquire(contest.request.clone(), leaving)).await;
             }
             let waited = coordinator.wait_in_line(&mut contest, &leaving).await;
-            coordinator.end_of_wait(waited)
-        }
-    }
-
-    fn end_of_wait(&self, waited: Waited<Attempt>) -> Acquired {
-        match waited {
-            Waited::Won(attempt) => {
-                self.counters.wait_granted.increment();
-                self.granted(attempt)
-            }
-            Waited::Expired(outcome) => {
-                self.counters.wait_expired.increment();
-                self.told(outcome)
-            }
-            Waited::Abandoned(outcome) => {
-                self.counters.wait_abandoned.increment();
-                self.told(outcome)
-            }
-            Waited::NoPlace(NoPlace::Full) => {
-                self.counters.count_error(ErrorKind::Limit);
-                Acquired::TooManyWaiters
-            }
-            Waited::NoPlace(NoPlace::Closed) => Acquired::ShuttingDown,
+            coordinator.end_of_wait(waited, Self::granted, Self::told)
         }
     }
 
     /// RLOCK without WAIT where there is a line: answered as the line's last attempt was, without one of its own. But an
     /// owner takes over what it holds already. `None`: there is no line any more, nor a word of it.
     pub(super) async fn ask_the_line(self: &Arc<Self>, request: &AcquireRequest, caller: &Caller) -> Option<Acquired> {
-        if self.waiters(&request.resource) == 0 {
+        let resources = std::slice::from_ref(&request.resource);
+        if !self.lines.are_there(resources) {
             return None;
         }
         if request.owner.is_some() {
-            if let Some(answer) = self.take_over_only(request, caller).await {
-                return Some(answer);
-            }
-            if caller.has_left() {
+            match self.look(request, caller).await {
+                Decided::Granted(attempt) => return Some(self.granted(attempt)),
+                Decided::Unsettled(verdict, reason) => return Some(self.unsettled(verdict, reason)),
                 // That was its one try.
-                return Some(self.refused());
+                Decided::Held | Decided::Split if caller.has_left() => return Some(self.refused()),
+                Decided::Held | Decided::Split => {}
             }
         }
-        match self.lines.ask(std::slice::from_ref(&request.resource)) {
-            Answer::NoLine => None,
-            Answer::Told(outcome) => Some(self.told(outcome)),
-            Answer::Later(told) => told.await.ok().map(|outcome| self.told(outcome)),
-        }
-    }
-
-    /// Asks whether the owner holds the lock, and takes it over if so. `None`: it does not.
-    async fn take_over_only(self: &Arc<Self>, request: &AcquireRequest, caller: &Caller) -> Option<Acquired> {
-        match self.look(request, caller).await {
-            Decided::Granted(attempt) => Some(self.granted(attempt)),
-            Decided::Unsettled(unsettled) => Some(self.unsettled(unsettled)),
-            Decided::Held | Decided::Split => None,
-        }
+        self.lines_say(resources).await.map(|outcome| self.told(outcome))
     }
 
     /// An attempt that takes nothing but what its owner has.
     async fn look(self: &Arc<Self>, request: &AcquireRequest, caller: &Caller) -> Decided {
-        let attempt = self.new_attempt(request, false);
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        let number = request.fence.then(|| self.fence_clock());
+        let attempt = self.new_attempt(request, token, term, false, number);
+        self.ask_who_holds(&attempt, request.ttl);
+        self.decide(attempt, caller).await
+    }
+
+    /// Asks all primaries who holds the lock, on behalf of an attempt that takes nothing.
+    pub(super) fn ask_who_holds(&self, attempt: &Attempt, ttl: Ttl) {
         for (id, node) in self.nodes() {
             let (resource, ticket) = (attempt.resource.clone(), attempt.round.look_ticket(id));
-            node.submit(Operation::Look { resource, ticket }, request.ttl.node_timeout(self.rules.node_timeout));
+            node.submit(Operation::Inspect { resource, ticket }, ttl.node_timeout(self.rules.node_timeout));
         }
-        self.decide(attempt, caller).await
     }
 
     fn told(&self, outcome: Outcome) -> Acquired {
@@ -141,14 +112,10 @@ impl Contender for Contest {
         let decided = self.coordinator.decide(attempt, &self.caller).await;
         self.round = Some(round);
         match decided {
-            Decided::Granted(attempt) => {
-                let now = self.coordinator.clock.now();
-                let until = now.after(Duration::from_millis(self.request.ttl.as_millis()));
-                Tried::Won(attempt, until)
-            }
+            Decided::Granted(attempt) => Tried::Won(attempt, self.coordinator.end_of(self.request.ttl)),
             Decided::Held => Tried::Held,
             Decided::Split => Tried::Split,
-            Decided::Unsettled(Unsettled { reason, .. }) => Tried::Unsettled(reason),
+            Decided::Unsettled(_, reason) => Tried::Unsettled(reason),
         }
     }
 
@@ -157,9 +124,8 @@ impl Contender for Contest {
     }
 
     async fn heard_all(&self) {
-        match &self.round {
-            Some(round) => round.complete().await,
-            None => std::future::pending().await,
+        if let Some(round) = &self.round {
+            round.complete().await;
         }
     }
 }

@@ -4,12 +4,16 @@
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 //!
-//! Who wants to wait stands in [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
+//! Who wants to wait stands in a [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
 //! lines, and `notice` is what proxies tell each other of them.
 
 mod caller;
 mod contest;
+mod counting;
 mod entropy;
+mod explain;
+mod fencing;
+mod inspect;
 mod line;
 mod node;
 mod notice;
@@ -17,28 +21,35 @@ mod outcome;
 mod registry;
 mod retry;
 mod round;
+mod several;
 mod waiting;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use caller::Caller;
 pub use entropy::{Entropy, SystemEntropy};
+pub use inspect::Inspection;
 pub use line::LineLimits;
-pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
+pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
 pub use notice::{Notice, NoticeKind};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
+pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeveral};
 
+use self::counting::CountingRound;
 use self::outcome::Attempt;
 use self::registry::Registry;
-use self::round::{AcquireRound, CountingRound, Troubles, Work};
+use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Drift, Extend, ExtendVerdict, Moment, NodeId, NodeSet, Owner, Quorum, Release, ReleaseVerdict,
-    Resource, Token, Ttl,
+    AcquireVerdict, Drift, Extend, ExtendVerdict, Fence, FenceNumber, Moment, NodeId, NodeSet, Owner, Quorum, Release,
+    ReleaseVerdict, Resource, Token, Ttl,
 };
 
 /// The numbers that rounds go by; keys of the same names in the configuration.
@@ -50,6 +61,8 @@ pub struct Rules {
     pub attempts: u32,
     pub retry_delay: Duration,
     pub node_timeout: Duration,
+    /// How long a fencing counter is kept that is not used.
+    pub fence_retention: Duration,
     pub lines: LineLimits,
     /// Random, so that this proxy's notices can be told from those of others.
     pub sender: u64,
@@ -61,6 +74,8 @@ pub struct AcquireRequest {
     pub resource: Resource,
     pub ttl: Ttl,
     pub owner: Option<Owner>,
+    /// Whether a fencing token is wanted.
+    pub fence: bool,
     /// How long to stand in line; zero: not at all.
     pub wait: Duration,
 }
@@ -110,7 +125,7 @@ impl Coordinator {
             let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts, false);
             match self.decide(attempt, &caller).await {
                 Decided::Granted(attempt) => return self.granted(attempt),
-                Decided::Unsettled(unsettled) => return self.unsettled(unsettled),
+                Decided::Unsettled(verdict, reason) => return self.unsettled(verdict, reason),
                 Decided::Held => break,
                 Decided::Split => {
                     if remaining == 0 || caller.has_left() {
@@ -129,6 +144,9 @@ impl Coordinator {
 
     fn granted(&self, attempt: Attempt) -> Acquired {
         self.counters.rlock_granted.increment();
+        if attempt.round.fence().is_some() {
+            self.counters.fences_issued.increment();
+        }
         if attempt.round.took_over() {
             self.counters.rlock_taken_over.increment();
         }
@@ -140,11 +158,11 @@ impl Coordinator {
         Acquired::Refused
     }
 
-    fn unsettled(&self, Unsettled { why, reason }: Unsettled) -> Acquired {
-        match why {
-            Why::TooLate => &self.counters.rlock_too_late,
-            Why::NoQuorum => &self.counters.rlock_noquorum,
-            Why::Abandoned => &self.counters.rlock_abandoned,
+    fn unsettled(&self, verdict: AcquireVerdict, reason: NoQuorum) -> Acquired {
+        match verdict {
+            AcquireVerdict::TooLate => &self.counters.rlock_too_late,
+            AcquireVerdict::Abandoned => &self.counters.rlock_abandoned,
+            _ => &self.counters.rlock_noquorum,
         }
         .increment();
         Acquired::NoQuorum(reason)
@@ -204,63 +222,89 @@ impl Coordinator {
     }
 
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool, asks_ttl: bool) -> Attempt {
-        let attempt = self.new_attempt(request, first);
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        self.start_attempt_with(request, token, term, first, asks_ttl)
+    }
+
+    fn new_token(&self, owner: Option<&Owner>) -> Token {
+        Token::sign(owner, self.entropy.token_bytes())
+    }
+
+    fn start_attempt_with(
+        self: &Arc<Self>,
+        request: &AcquireRequest,
+        token: Token,
+        term: Term,
+        first: bool,
+        asks_ttl: bool,
+    ) -> Attempt {
+        let number = request.fence.then(|| self.fence_clock());
+        let attempt = self.new_attempt(request, token, term, first, number);
         let ttl = request.ttl;
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let look = request.owner.is_some();
+            let raise = number.map(|number| Box::new(self.raise(&attempt, id, number, look)));
             let ticket = attempt.round.acquire_ticket(id);
-            let operation = Operation::Acquire { resource, token, ttl, asks_ttl, ticket };
+            let operation = Operation::Acquire { resource, token, ttl, raise, asks_ttl, ticket };
             node.submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
         attempt
     }
 
     /// An attempt that has asked nobody yet.
-    fn new_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
-        let &AcquireRequest { ref resource, ttl, ref owner, .. } = request;
-        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
-        Attempt { coordinator: Arc::clone(self), resource: resource.clone(), token, round, kept: false, first }
+    fn new_attempt(
+        self: &Arc<Self>,
+        request: &AcquireRequest,
+        token: Token,
+        term: Term,
+        first: bool,
+        number: Option<FenceNumber>,
+    ) -> Attempt {
+        let fence = number.map(|number| Fence::new(self.rules.quorum, number));
+        let round = AcquireRound::new(self.rules.quorum, request.owner.clone(), fence, term, self.clock);
+        let (coordinator, resource) = (Arc::clone(self), request.resource.clone());
+        Attempt { coordinator, resource, token, round, kept: false, first }
     }
 
     /// Brings the attempt to its end; unless it is granted, it is withdrawn.
     async fn decide(&self, attempt: Attempt, caller: &Caller) -> Decided {
-        let (why, reason) = match self.drive(&attempt, caller).await {
-            AcquireVerdict::Granted => return Decided::Granted(attempt),
-            AcquireVerdict::Held => return Decided::Held,
-            AcquireVerdict::Split => return Decided::Split,
-            AcquireVerdict::TooLate => (Why::TooLate, self.explain(attempt.round.report(), true)),
-            AcquireVerdict::NoQuorum => {
-                // The error names what is wrong with each primary: those that were not lost yet are waited for.
-                attempt.round.complete().await;
-                (Why::NoQuorum, self.explain(attempt.round.report(), false))
-            }
-            AcquireVerdict::Abandoned => {
-                let (answered, _) = attempt.round.report();
-                let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
-                (Why::Abandoned, self.no_quorum(answered, &[reason]))
-            }
-        };
-        Decided::Unsettled(Unsettled { why, reason })
+        match self.drive(&attempt, caller).await {
+            AcquireVerdict::Granted => Decided::Granted(attempt),
+            AcquireVerdict::Held => Decided::Held,
+            AcquireVerdict::Split => Decided::Split,
+            verdict => Decided::Unsettled(verdict, self.why_not(&attempt, verdict).await),
+        }
     }
 
-    /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
+    /// Waits for the attempt's verdict; signs own records anew, or raises a larger number, when that is what it takes.
     async fn drive(&self, attempt: &Attempt, caller: &Caller) -> AcquireVerdict {
+        let mut raised_anew = false;
         loop {
-            let found = match attempt.round.work().await {
+            match attempt.round.work().await {
                 Work::Done(verdict) => return verdict,
                 Work::Sign(_) if caller.has_left() => return attempt.round.abandon(),
-                Work::Sign(found) => found,
-            };
-            let ttl = attempt.round.term.ttl;
-            for (id, found) in found {
-                let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-                let ticket = attempt.round.sign_ticket(id);
-                self.nodes[id.index()].submit(
-                    Operation::Sign { resource, found, token, ttl, ticket },
-                    ttl.node_timeout(self.rules.node_timeout),
-                );
+                Work::Sign(found) => self.sign(attempt, found),
+                Work::Raise(number, nodes) => {
+                    if !std::mem::replace(&mut raised_anew, true) {
+                        self.counters.fences_second_round.increment();
+                    }
+                    self.raise_anew(attempt, number, nodes);
+                }
             }
+        }
+    }
+
+    fn sign(&self, attempt: &Attempt, found: Vec<(NodeId, Bytes)>) {
+        let ttl = attempt.round.term.ttl;
+        let nodes = found.iter().map(|(id, _)| *id).collect();
+        let number = attempt.round.number_for_signing(nodes, || self.fence_clock());
+        for (id, found) in found {
+            let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let raise = number.map(|number| Box::new(self.raise(attempt, id, number, true)));
+            let ticket = attempt.round.sign_ticket(id);
+            let operation = Operation::Sign { resource, found, token, ttl, raise, ticket };
+            self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
     }
 
@@ -292,25 +336,6 @@ impl Coordinator {
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {
         self.rules.quorum.nodes().zip(&self.nodes)
     }
-
-    /// The error text of a round: who answered, what was wrong with the others. In a round that was won too late that
-    /// is what is wrong with those that answered.
-    fn explain(&self, (answered, troubles): (NodeSet, Troubles), too_late: bool) -> NoQuorum {
-        let mut reasons = Vec::new();
-        for (id, node) in self.nodes() {
-            let reason = match &troubles[id.index()] {
-                Some(trouble) => trouble.to_string(),
-                None if too_late && answered.contains(id) => Trouble::AnsweredTooLate.to_string(),
-                None => continue,
-            };
-            reasons.push((node.address(), reason));
-        }
-        self.no_quorum(answered, &reasons)
-    }
-
-    fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {
-        NoQuorum::new(answered.len(), self.rules.quorum.total(), self.rules.quorum.needed(), reasons)
-    }
 }
 
 /// The end of an attempt. What was not granted has been withdrawn.
@@ -318,18 +343,6 @@ enum Decided {
     Granted(Attempt),
     Held,
     Split,
-    Unsettled(Unsettled),
-}
-
-/// Why an attempt settled nothing, and how that is told.
-struct Unsettled {
-    why: Why,
-    reason: NoQuorum,
-}
-
-#[derive(Clone, Copy)]
-enum Why {
-    TooLate,
-    NoQuorum,
-    Abandoned,
+    /// With one of the other verdicts, and how that is told.
+    Unsettled(AcquireVerdict, NoQuorum),
 }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Coordinator;
-use super::round::{AcquireRound, CountingRound, Term};
+use super::counting::CountingRound;
+use super::round::{AcquireRound, Term};
 use crate::limits::NOQUORUM_LINE_BYTES;
-use crate::lock::{Extend, Moment, Resource, Token, Validity};
+use crate::lock::{Extend, FenceNumber, Moment, Resource, Token, Validity};
 
-/// The end of [`Coordinator::acquire`].
+/// The end of [`Coordinator::acquire`], and of [`Coordinator::acquire_several`], which grants several locks.
 #[derive(Debug)]
-pub enum Acquired {
-    Granted(Grant),
+pub enum Acquired<G = Grant> {
+    Granted(G),
     /// Another holds it, or nobody does and the votes split to the end.
     Refused,
     NoQuorum(NoQuorum),
@@ -65,6 +66,11 @@ pub struct Grant(pub(super) Attempt);
 impl Grant {
     pub fn token(&self) -> &Token {
         &self.0.token
+    }
+
+    /// The fencing token, when one was asked for.
+    pub fn fence(&self) -> Option<u64> {
+        self.0.round.fence().map(FenceNumber::value)
     }
 
     /// What the holder may count on at `now`; `None` when nothing is left.

@@ -112,6 +112,14 @@ impl Registry {
         answer
     }
 
+    /// Whether anybody waits for one of these locks.
+    pub(super) fn are_there(&self, resources: &[Resource]) -> bool {
+        self.has_lines() && {
+            let state = self.lock();
+            resources.iter().any(|resource| state.lines.waiters_for(resource) > 0)
+        }
+    }
+
     /// How many wait for this lock.
     pub(super) fn waiters_for(&self, resource: &Resource) -> usize {
         if self.has_lines() { self.lock().lines.waiters_for(resource) } else { 0 }

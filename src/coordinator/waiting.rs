@@ -19,10 +19,11 @@ use super::notice::{Notice, NoticeKind};
 use super::outcome::NoQuorum;
 use super::registry::{Answer, NoPlace, Place, Turn};
 use super::retry::{Backoff, Retry};
-use super::{Caller, Coordinator, Operation};
+use super::{Acquired, Caller, Coordinator, Operation};
 use crate::command::Resources;
+use crate::counters::ErrorKind;
 use crate::limits::LINE_ANNOUNCED_FOR;
-use crate::lock::{Moment, NodeId, Resource};
+use crate::lock::{Moment, NodeId, Resource, Ttl};
 
 /// A record that has a millisecond left may be there for the whole of it.
 const EXPIRY_ROUNDING: Duration = Duration::from_millis(1);
@@ -122,11 +123,50 @@ impl Coordinator {
     async fn told_by_the_lines(&self, place: Place<'_>) -> Outcome {
         let resources = place.resources();
         drop(place);
-        match self.lines.ask(&resources) {
-            Answer::Told(outcome) => outcome,
-            Answer::Later(told) => told.await.unwrap_or(Outcome::Refused),
-            Answer::NoLine => Outcome::Refused,
+        self.lines_say(&resources).await.unwrap_or(Outcome::Refused)
+    }
+
+    /// What the lines for these locks say to whoever does not stand in them: nothing, when there are none, or they are
+    /// gone without a word.
+    pub(super) async fn lines_say(&self, resources: &[Resource]) -> Option<Outcome> {
+        match self.lines.ask(resources) {
+            Answer::NoLine => None,
+            Answer::Told(outcome) => Some(outcome),
+            Answer::Later(told) => told.await.ok(),
         }
+    }
+
+    /// What the client of a waiter is told.
+    pub(super) fn end_of_wait<W, G>(
+        &self,
+        waited: Waited<W>,
+        granted: impl FnOnce(&Self, W) -> Acquired<G>,
+        told: impl FnOnce(&Self, Outcome) -> Acquired<G>,
+    ) -> Acquired<G> {
+        match waited {
+            Waited::Won(won) => {
+                self.counters.wait_granted.increment();
+                granted(self, won)
+            }
+            Waited::Expired(outcome) => {
+                self.counters.wait_expired.increment();
+                told(self, outcome)
+            }
+            Waited::Abandoned(outcome) => {
+                self.counters.wait_abandoned.increment();
+                told(self, outcome)
+            }
+            Waited::NoPlace(NoPlace::Full) => {
+                self.counters.count_error(ErrorKind::Limit);
+                Acquired::TooManyWaiters
+            }
+            Waited::NoPlace(NoPlace::Closed) => Acquired::ShuttingDown,
+        }
+    }
+
+    /// When a lock that is won now ends, unless it is released or extended before.
+    pub(super) fn end_of(&self, ttl: Ttl) -> Moment {
+        self.clock.now().after(Duration::from_millis(ttl.as_millis()))
     }
 
     async fn lead<C: Contender>(
@@ -159,7 +199,11 @@ impl Coordinator {
             if let Some(pause) = place.hold_back(self.clock.now(), || self.entropy.jitter())
                 && Instant::now() + pause < deadline
             {
-                sleep(pause).await;
+                tokio::select! {
+                    biased;
+                    () = caller.called_off() => {}
+                    () = sleep(pause) => {}
+                }
             }
             let is_first_try = at_once && !has_tried;
             if !is_first_try && caller.is_called_off() {

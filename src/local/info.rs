@@ -157,6 +157,9 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("rextend_extended", &counters.rextend_extended),
         ("rextend_lost", &counters.rextend_lost),
         ("rextend_noquorum", &counters.rextend_noquorum),
+        ("rmlock_granted", &counters.rmlock_granted),
+        ("rmlock_refused", &counters.rmlock_refused),
+        ("rmlock_noquorum", &counters.rmlock_noquorum),
         ("wait_granted", &counters.wait_granted),
         ("wait_expired", &counters.wait_expired),
         ("wait_abandoned", &counters.wait_abandoned),
@@ -165,6 +168,8 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("waiters_peak", &counters.waiters_peak),
         ("notices_sent", &counters.notices_sent),
         ("notices_received", &counters.notices_received),
+        ("fences_issued", &counters.fences_issued),
+        ("fences_second_round", &counters.fences_second_round),
         ("withdrawals_sent", &counters.withdrawals_sent),
         ("withdrawals_pending", &counters.withdrawals_pending),
         ("late_grants_undone", &counters.late_grants_undone),
@@ -215,8 +220,10 @@ mod tests {
              rlock_split_retries:0\nrlock_abandoned:0\n\
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
              rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\n\
+             rmlock_granted:0\nrmlock_refused:0\nrmlock_noquorum:0\n\
              wait_granted:0\nwait_expired:0\nwait_abandoned:0\nlines:0\nwaiters:2\nwaiters_peak:5\n\
              notices_sent:0\nnotices_received:0\n\
+             fences_issued:0\nfences_second_round:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
              relay_bytes_in:0\nrelay_bytes_out:0\n\

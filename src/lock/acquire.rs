@@ -59,31 +59,6 @@ pub enum Holder {
     Unknown,
 }
 
-/// What one primary answered to `GET key`, which asks whether an owner holds the lock already, and takes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LookVote {
-    /// The key is taken, by this holder.
-    Found(Holder),
-    /// There is no record.
-    Absent,
-    /// No usable answer came.
-    Silent,
-    /// The request never left.
-    Unsent,
-}
-
-impl From<LookVote> for AcquireVote {
-    /// Where nothing is found nobody is seen to hold the lock, and who only looks does not get it either.
-    fn from(vote: LookVote) -> Self {
-        match vote {
-            LookVote::Found(holder) => Self::Held(holder),
-            LookVote::Absent => Self::Held(Holder::Unknown),
-            LookVote::Silent => Self::Silent,
-            LookVote::Unsent => Self::Unsent,
-        }
-    }
-}
-
 /// What one primary answered when it was asked to sign a record of the same owner anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SignVote {
@@ -240,6 +215,11 @@ impl Acquire {
     /// Whether any record of the owner was asked to be signed anew: the grant took a lock over.
     pub fn took_over(&self) -> bool {
         !self.signing_sent.is_empty()
+    }
+
+    /// The primaries that set the record or signed it anew.
+    pub fn granted(&self) -> NodeSet {
+        self.quorum.nodes().filter(|node| self.classes[node.index()] == Class::Granted).collect()
     }
 
     /// The primaries that gave an answer which counts, for error texts.

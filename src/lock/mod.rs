@@ -6,16 +6,20 @@
 
 mod acquire;
 mod extend;
+mod fence;
 mod forecast;
+mod inspect;
 mod name;
 mod release;
 mod tally;
 mod time;
 
-pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, LookVote, SignVote};
+pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
+pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
 pub use forecast::Forecast;
-pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
+pub use inspect::{Inspect, InspectVote, Standing};
+pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
 pub use time::{Drift, Moment, Ttl, Validity};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::coordinator::{Ballot, Ticket, Vote};
-use crate::lock::{AcquireVote, NodeId, Ttl};
+use crate::lock::{AcquireVote, Moment, NodeId, Ttl};
 
 /// A round that remembers the reasons it was given.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Recorder {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn inbox(capacity: usize) -> Inbox {
-    Inbox::new(capacity, Arc::new(Status::new()), Clock::runtime(), Arc::default())
+    Inbox::new(capacity, Arc::new(Status::new(Moment::from_micros(0))), Clock::runtime(), Arc::default())
 }
 
 fn resource() -> Resource {
@@ -50,6 +50,7 @@ fn acquire(round: &Arc<Recorder>) -> Operation {
         resource: resource(),
         token: token(),
         ttl,
+        raise: None,
         asks_ttl: false,
         ticket: round.ticket::<AcquireVote>(),
     }

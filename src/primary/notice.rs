@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::control::{connection_info, trouble};
+use super::encoding::CHANNEL;
 use super::link::jittered;
-use super::operation::CHANNEL;
 use crate::config::{Config, Endpoint};
 use crate::coordinator::{Coordinator, Notice, Trouble};
 use crate::limits::{RECONNECT_FIRST, RECONNECT_LONGEST};

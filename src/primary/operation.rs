@@ -1,24 +1,13 @@
-//! One operation on the wire: what is sent for it, and what its answers mean.
+//! One operation on the wire: how many answers it has, and what they mean.
 
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
-
-use super::dialect::{AcquireForm, DELETE, DeleteForm, Dialect, EXTEND, SIGN, Script};
-use super::trouble::{classify, is_no_script, is_wrong_type};
-use crate::coordinator::{Operation, Ticket, Trouble, Vote};
+use super::dialect::{AcquireForm, Dialect};
+use super::trouble::{classify, is_no_script, is_wrong_type, unexpected};
+use crate::coordinator::{Operation, Raise, Ticket, Trouble, Vote};
 use crate::limits::HOLDER_BYTES;
-use crate::lock::{AcquireVote, ExtendVote, Holder, LookVote, ReleaseVote, SignVote};
-use crate::protocol::Answer;
-
-/// How a script is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Call {
-    /// By its digest; the server may have forgotten it.
-    Digest,
-    /// With its source, after NOSCRIPT.
-    Source,
-}
+use crate::lock::{AcquireVote, ExtendVote, FenceNumber, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote, Token};
+use crate::protocol::{Answer, parse_integer};
 
 /// What became of an operation with its last answer.
 #[derive(Debug)]
@@ -37,93 +26,29 @@ pub(super) enum Settled {
 /// How many replies the server gives to the operation.
 pub(super) fn replies(operation: &Operation, dialect: Dialect) -> usize {
     match operation {
-        Operation::Acquire { asks_ttl, .. } => {
+        Operation::Acquire { raise, asks_ttl, .. } => {
             let asks_holder = dialect.acquire == AcquireForm::SetNxThenGet;
-            1 + usize::from(asks_holder) + usize::from(*asks_ttl)
+            1 + usize::from(asks_holder) + raise.as_deref().map_or(0, raise_replies) + usize::from(*asks_ttl)
         }
+        Operation::Sign { raise, .. } => 1 + raise.as_deref().map_or(0, raise_replies),
+        Operation::Raise { raise, .. } => raise_replies(raise),
+        Operation::Inspect { .. } => 2,
         Operation::Release { notice, .. } => 1 + usize::from(notice.is_some()),
-        _ => 1,
+        Operation::Extend { .. } | Operation::Announce { .. } => 1,
     }
 }
 
-/// What notices are published on, behind the configured prefix.
-pub(super) const CHANNEL: &[u8] = b"redlock-proxy:released";
-
-/// Writes the operation's commands; `prefix` stands before the resource's name.
-pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix: &[u8], out: &mut BytesMut) {
-    match operation {
-        Operation::Acquire { resource, token, ttl, asks_ttl, .. } => {
-            let name = resource.as_bytes();
-            out.put_slice(match dialect.acquire {
-                AcquireForm::SetNxGet => b"*7\r\n$3\r\nSET\r\n",
-                AcquireForm::SetNxThenGet => b"*6\r\n$3\r\nSET\r\n",
-            });
-            put_key(out, prefix, name);
-            put_bulk(out, token.as_bytes());
-            out.put_slice(b"$2\r\nNX\r\n$2\r\nPX\r\n");
-            put_integer(out, ttl.as_millis());
-            match dialect.acquire {
-                AcquireForm::SetNxGet => out.put_slice(b"$3\r\nGET\r\n"),
-                AcquireForm::SetNxThenGet => {
-                    out.put_slice(b"*2\r\n$3\r\nGET\r\n");
-                    put_key(out, prefix, name);
-                }
-            }
-            if *asks_ttl {
-                out.put_slice(b"*2\r\n$4\r\nPTTL\r\n");
-                put_key(out, prefix, name);
-            }
-        }
-        Operation::Look { resource, .. } => {
-            out.put_slice(b"*2\r\n$3\r\nGET\r\n");
-            put_key(out, prefix, resource.as_bytes());
-        }
-        Operation::Sign { resource, found, token, ttl, .. } => {
-            put_script(out, &SIGN, call, 3);
-            put_key(out, prefix, resource.as_bytes());
-            put_bulk(out, found);
-            put_bulk(out, token.as_bytes());
-            put_integer(out, ttl.as_millis());
-        }
-        Operation::Extend { resource, token, ttl, .. } => {
-            put_script(out, &EXTEND, call, 2);
-            put_key(out, prefix, resource.as_bytes());
-            put_bulk(out, token.as_bytes());
-            put_integer(out, ttl.as_millis());
-        }
-        Operation::Release { resource, token, notice, .. } => {
-            match dialect.delete {
-                DeleteForm::DelexIfeq => out.put_slice(b"*4\r\n$5\r\nDELEX\r\n"),
-                DeleteForm::Delifeq => out.put_slice(b"*3\r\n$7\r\nDELIFEQ\r\n"),
-                DeleteForm::Script => put_script(out, &DELETE, call, 1),
-            }
-            put_key(out, prefix, resource.as_bytes());
-            if dialect.delete == DeleteForm::DelexIfeq {
-                out.put_slice(b"$4\r\nIFEQ\r\n");
-            }
-            put_bulk(out, token.as_bytes());
-            if let Some(notice) = notice {
-                put_notice(out, prefix, notice);
-            }
-        }
-        Operation::Announce { notice, .. } => put_notice(out, prefix, notice),
-    }
-}
-
-/// Writes one command of plain arguments.
-pub(super) fn encode_command(arguments: &[&[u8]], out: &mut BytesMut) {
-    put_header(out, b'*', arguments.len() as u64);
-    for argument in arguments {
-        put_bulk(out, argument);
-    }
+fn raise_replies(raise: &Raise) -> usize {
+    1 + usize::from(raise.look)
 }
 
 /// Whether the operation's request may leave now: its round may have ended while it was queued.
 pub(super) fn departs(operation: &Operation) -> bool {
     match operation {
         Operation::Acquire { ticket, .. } => ticket.depart(),
-        Operation::Look { ticket, .. } => ticket.depart(),
         Operation::Sign { ticket, .. } => ticket.depart(),
+        Operation::Raise { raise, .. } => raise.ticket.depart(),
+        Operation::Inspect { ticket, .. } => ticket.depart(),
         Operation::Extend { ticket, .. } => ticket.depart(),
         Operation::Release { .. } | Operation::Announce { .. } => true,
     }
@@ -132,9 +57,16 @@ pub(super) fn departs(operation: &Operation) -> bool {
 /// Casts the operation's ticket, if it still has one, as unsent.
 pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
     match operation {
-        Operation::Acquire { ticket, .. } => cast_unsent(Some(ticket), trouble),
-        Operation::Look { ticket, .. } => cast_unsent(Some(ticket), trouble),
-        Operation::Sign { ticket, .. } => cast_unsent(Some(ticket), trouble),
+        Operation::Acquire { ticket, raise, .. } => {
+            cast_unsent(raise.as_mut().map(|raise| &mut raise.ticket), trouble.clone());
+            cast_unsent(Some(ticket), trouble);
+        }
+        Operation::Sign { ticket, raise, .. } => {
+            cast_unsent(raise.as_mut().map(|raise| &mut raise.ticket), trouble.clone());
+            cast_unsent(Some(ticket), trouble);
+        }
+        Operation::Raise { raise, .. } => cast_unsent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_unsent(ticket.as_mut(), trouble),
         Operation::Announce { .. } => {}
@@ -145,9 +77,16 @@ pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
 /// take its place among the answers. True when somebody was still waiting for the vote.
 pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
     match operation {
-        Operation::Acquire { ticket, .. } => cast_silent(Some(ticket), trouble),
-        Operation::Look { ticket, .. } => cast_silent(Some(ticket), trouble),
-        Operation::Sign { ticket, .. } => cast_silent(Some(ticket), trouble),
+        Operation::Acquire { ticket, raise, .. } => {
+            cast_silent(raise.as_mut().map(|raise| &mut raise.ticket), trouble.clone());
+            cast_silent(Some(ticket), trouble)
+        }
+        Operation::Sign { ticket, raise, .. } => {
+            cast_silent(raise.as_mut().map(|raise| &mut raise.ticket), trouble.clone());
+            cast_silent(Some(ticket), trouble)
+        }
+        Operation::Raise { raise, .. } => cast_silent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_silent(ticket.as_mut(), trouble),
         Operation::Announce { .. } => false,
@@ -166,10 +105,16 @@ pub(super) fn answered(
         return Settled::Done;
     };
     match operation {
-        Operation::Acquire { ticket, asks_ttl, .. } => {
+        Operation::Acquire { token, ticket, raise, asks_ttl, .. } => {
             let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
+            // Before the vote, so that the number is known with the grant.
+            if let Some(raise) = raise {
+                cast_raise(raise, token, &mut answers);
+            }
             if *asks_ttl {
-                ticket.lives_on(answers.next().as_ref().and_then(time_to_live));
+                // A record that has gone since has nothing left to live.
+                let left = answers.next().map(|answer| remaining(&answer));
+                ticket.lives_on(left.and_then(|left| left.unwrap_or(Some(Duration::ZERO))));
             }
             match acquire_vote(first, holder) {
                 Ok(vote) => {
@@ -182,15 +127,25 @@ pub(super) fn answered(
             }
             Settled::Done
         }
-        Operation::Look { ticket, .. } => {
-            match look_vote(first) {
-                Ok(vote) => ticket.cast(vote, None),
-                Err(trouble) => ticket.cast(LookVote::SILENT, Some(trouble)),
-            };
+        Operation::Sign { token, ticket, raise, .. } => {
+            if let Some(raise) = raise.as_mut().filter(|_| !is_forgotten(&first)) {
+                cast_raise(raise, token, &mut answers);
+            }
+            settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
+        }
+        Operation::Raise { token, raise, .. } => {
+            if is_forgotten(&first) {
+                return Settled::SendSource;
+            }
+            cast_raise(raise, token, &mut [first].into_iter().chain(answers));
             Settled::Done
         }
-        Operation::Sign { ticket, .. } => {
-            settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
+        Operation::Inspect { ticket, .. } => {
+            match inspect_vote(first, &answers.next().unwrap_or(Answer::Null)) {
+                Ok(vote) => ticket.cast(vote, None),
+                Err(trouble) => ticket.cast(InspectVote::SILENT, Some(trouble)),
+            };
+            Settled::Done
         }
         Operation::Extend { ticket, .. } => {
             settle(Some(ticket), first, ExtendVote::Extended, ExtendVote::Lacking, Settled::Done)
@@ -219,25 +174,57 @@ fn acquire_vote(first: Answer, second: Option<Answer>) -> Result<AcquireVote, Tr
     Ok(AcquireVote::Held(holder))
 }
 
-/// The vote in the answer to `GET`.
-fn look_vote(answer: Answer) -> Result<LookVote, Trouble> {
+/// The vote in the answers to `GET` and `PTTL`.
+fn inspect_vote(holder: Answer, left: &Answer) -> Result<InspectVote, Trouble> {
+    let holder = match holder {
+        Answer::Null => return Ok(InspectVote::Free),
+        Answer::Bulk(value) if value.len() <= HOLDER_BYTES => Holder::Value(value),
+        Answer::Bulk(_) | Answer::Oversized => Holder::Unknown,
+        Answer::Error(error) if is_wrong_type(&error) => Holder::Unknown,
+        Answer::Error(error) => return Err(classify(&error)),
+        _ => return Err(unexpected()),
+    };
+    Ok(match remaining(left) {
+        Some(left) => InspectVote::Held(holder, left),
+        // It went between the two.
+        None => InspectVote::Free,
+    })
+}
+
+/// The answer to `PTTL`: `None` where there is no record any more, and no end where it has none, or it is not told.
+#[expect(clippy::option_option, reason = "a record that is gone is not one that never ends")]
+fn remaining(answer: &Answer) -> Option<Option<Duration>> {
     match answer {
-        Answer::Null => Ok(LookVote::Absent),
-        Answer::Bulk(value) if value.len() <= HOLDER_BYTES => Ok(LookVote::Found(Holder::Value(value))),
-        Answer::Bulk(_) | Answer::Oversized => Ok(LookVote::Found(Holder::Unknown)),
-        Answer::Error(error) if is_wrong_type(&error) => Ok(LookVote::Found(Holder::Unknown)),
-        Answer::Error(error) => Err(classify(&error)),
-        _ => Err(unexpected()),
+        Answer::Integer(millis @ 0..) => Some(Some(Duration::from_millis(millis.unsigned_abs()))),
+        Answer::Integer(-2) => None,
+        _ => Some(None),
     }
 }
 
-/// The answer to `PTTL`: below 0 the record is gone, except that -1 says of a record that it never goes by itself.
-fn time_to_live(answer: &Answer) -> Option<Duration> {
-    match answer {
-        Answer::Integer(-1) => None,
-        Answer::Integer(millis) => Some(Duration::from_millis(u64::try_from(*millis).unwrap_or(0))),
-        _ => None,
-    }
+/// Whether the server does not know the script that it was asked to run by its digest.
+fn is_forgotten(answer: &Answer) -> bool {
+    matches!(answer, Answer::Error(error) if is_no_script(error))
+}
+
+/// Casts the vote in the answer to a raise, and in that to the look behind it. What is no answer to a raise tells nothing
+/// of the counter.
+fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item = Answer>) {
+    let answer = answers.next();
+    let ours = !raise.look || matches!(answers.next(), Some(Answer::Bulk(value)) if value == token.as_bytes());
+    let before = match answer {
+        Some(Answer::Null) => Ok(None),
+        Some(Answer::Bulk(digits)) => {
+            let number = parse_integer(&digits).and_then(|number| u64::try_from(number).ok());
+            number.and_then(FenceNumber::new).map(Some).ok_or_else(unexpected)
+        }
+        // A script that was forgotten is sent with its source when the number is drawn anew.
+        Some(Answer::Error(error)) => Err(classify(&error)),
+        _ => Err(unexpected()),
+    };
+    match before {
+        Ok(before) => raise.ticket.cast(RaiseVote::Raised(before, ours), None),
+        Err(trouble) => raise.ticket.cast(RaiseVote::SILENT, Some(trouble)),
+    };
 }
 
 /// Casts the vote of an operation that answers how many records it changed. `unsettled` is what becomes of it where
@@ -267,10 +254,6 @@ fn settle<V: Vote>(
     settled
 }
 
-fn unexpected() -> Trouble {
-    Trouble::Other("an answer of an unexpected type".into())
-}
-
 fn cast_unsent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) {
     if let Some(ticket) = ticket {
         ticket.cast(V::UNSENT, Some(trouble));
@@ -279,66 +262,6 @@ fn cast_unsent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) {
 
 fn cast_silent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) -> bool {
     ticket.is_some_and(|ticket| ticket.cast(V::SILENT, Some(trouble)))
-}
-
-fn put_script(out: &mut BytesMut, script: &Script, call: Call, arguments: u64) {
-    // The command, the script, the number of keys and the key come before them.
-    put_header(out, b'*', 4 + arguments);
-    let (command, script): (&[u8], &[u8]) = match call {
-        Call::Digest => (b"$7\r\nEVALSHA\r\n", script.digest.as_bytes()),
-        Call::Source => (b"$4\r\nEVAL\r\n", script.source.as_bytes()),
-    };
-    out.put_slice(command);
-    put_bulk(out, script);
-    out.put_slice(b"$1\r\n1\r\n");
-}
-
-fn put_notice(out: &mut BytesMut, prefix: &[u8], notice: &[u8]) {
-    out.put_slice(b"*3\r\n$7\r\nPUBLISH\r\n");
-    put_key(out, prefix, CHANNEL);
-    put_bulk(out, notice);
-}
-
-fn put_key(out: &mut BytesMut, prefix: &[u8], name: &[u8]) {
-    put_header(out, b'$', (prefix.len() + name.len()) as u64);
-    out.put_slice(prefix);
-    out.put_slice(name);
-    out.put_slice(b"\r\n");
-}
-
-fn put_bulk(out: &mut BytesMut, bytes: &[u8]) {
-    put_header(out, b'$', bytes.len() as u64);
-    out.put_slice(bytes);
-    out.put_slice(b"\r\n");
-}
-
-fn put_integer(out: &mut BytesMut, number: u64) {
-    let mut digits = [0; 20];
-    let digits = decimal(number, &mut digits);
-    put_header(out, b'$', digits.len() as u64);
-    out.put_slice(digits);
-    out.put_slice(b"\r\n");
-}
-
-fn put_header(out: &mut BytesMut, kind: u8, number: u64) {
-    let mut digits = [0; 20];
-    out.put_u8(kind);
-    out.put_slice(decimal(number, &mut digits));
-    out.put_slice(b"\r\n");
-}
-
-/// The decimal digits of `number`, written to the end of `buffer`: 20 hold every 64-bit number.
-fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut start = buffer.len();
-    loop {
-        start -= 1;
-        // A remainder of ten fits.
-        buffer[start] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return &buffer[start..];
-        }
-    }
 }
 
 #[cfg(test)]

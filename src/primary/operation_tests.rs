@@ -2,11 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::*;
 use crate::coordinator::Ballot;
 use crate::lock::{Moment, NodeId, Resource, Token, Ttl};
+use crate::primary::dialect::{DELETE, DeleteForm, RAISE};
+use crate::primary::encoding::{Call, decimal, encode};
+
+#[path = "operation_raise_tests.rs"]
+mod raise;
 
 const MODERN: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::DelexIfeq };
 const VALKEY: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::Delifeq };
@@ -60,7 +65,7 @@ fn ttl() -> Ttl {
 }
 
 fn acquire(ticket: Ticket<AcquireVote>) -> Operation {
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), asks_ttl: false, ticket }
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, asks_ttl: false, ticket }
 }
 
 fn extend(ticket: Ticket<ExtendVote>) -> Operation {
@@ -68,7 +73,8 @@ fn extend(ticket: Ticket<ExtendVote>) -> Operation {
 }
 
 fn sign(ticket: Ticket<SignVote>) -> Operation {
-    Operation::Sign { resource: resource(), found: Bytes::from_static(b"T0"), token: token("T1"), ttl: ttl(), ticket }
+    let found = Bytes::from_static(b"T0");
+    Operation::Sign { resource: resource(), found, token: token("T1"), ttl: ttl(), raise: None, ticket }
 }
 
 fn release(ticket: Option<Ticket<ReleaseVote>>) -> Operation {
@@ -262,7 +268,7 @@ fn the_first_in_line_also_asks_how_long_the_record_in_its_way_lives_on() {
     let told = Arc::new(Told::default());
     let asks = || {
         let ticket = Ticket::new(Arc::clone(&told) as Arc<dyn Ballot<AcquireVote>>, NodeId::new(0).expect("the first"));
-        Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), asks_ttl: true, ticket }
+        Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, asks_ttl: true, ticket }
     };
     for (dialect, count) in [(MODERN, 2), (PLAIN, 3)] {
         let operation = asks();
@@ -277,25 +283,6 @@ fn the_first_in_line_also_asks_how_long_the_record_in_its_way_lives_on() {
     answered(&mut asks(), MODERN, [error("BUSY"), error("BUSY")]);
     let millis = |millis| Some(Duration::from_millis(millis));
     assert_eq!(*told.0.lock().expect("no panic"), [millis(250), millis(0), None, millis(0), None]);
-}
-
-#[test]
-fn whoever_only_looks_asks_for_the_holder_and_nothing_else() {
-    let look = |ticket| Operation::Look { resource: resource(), ticket };
-    assert_eq!(sent(&look(recorder().1), MODERN, Call::Digest), "*2\r\n$3\r\nGET\r\n$5\r\np:job\r\n");
-    for (answer, vote) in [
-        (Answer::Null, LookVote::Absent),
-        (Answer::Bulk(Bytes::from_static(b"x")), LookVote::Found(Holder::Value(Bytes::from_static(b"x")))),
-        (Answer::Bulk(vec![0; HOLDER_BYTES + 1].into()), LookVote::Found(Holder::Unknown)),
-        (Answer::Oversized, LookVote::Found(Holder::Unknown)),
-        (error("WRONGTYPE Operation against a key"), LookVote::Found(Holder::Unknown)),
-        (error("LOADING"), LookVote::Silent),
-        (Answer::Integer(1), LookVote::Silent),
-    ] {
-        let (votes, ticket) = recorder();
-        assert!(matches!(answered(&mut look(ticket), MODERN, [answer]), Settled::Done));
-        assert_eq!(recorded(&votes).0, vote);
-    }
 }
 
 #[test]

@@ -52,11 +52,9 @@ impl Drop for Unconfirmed {
 impl Service {
     /// Withdraws locks whose grants could not be delivered.
     pub(super) fn forget(&self, undelivered: impl IntoIterator<Item = LockReply>) {
-        for reply in undelivered {
-            if let LockReply::Granted { grant, .. } = reply {
-                self.counters.rlock_abandoned.increment();
-                drop(grant);
-            }
+        for grant in undelivered.into_iter().flat_map(LockReply::into_grants) {
+            self.counters.rlock_abandoned.increment();
+            drop(grant);
         }
     }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use super::reply_queue::{ReplyId, Settled, Timed};
-use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
+use crate::command::{LockCommand, Options, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released,
+    AcquireRequest, AcquireSeveral, Acquired, Caller, Coordinator, Extended, ExtendedSeveral, Extension, Grant,
+    NoQuorum, Released, ReleasedSeveral,
 };
-use crate::lock::Moment;
+use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
 
 /// A lock command that was read and has not begun.
@@ -41,17 +42,30 @@ pub(super) struct Finished {
 /// A verdict whose reply tells a validity.
 #[derive(Debug)]
 pub(super) enum LockReply {
-    Granted { grant: Grant, read_at: Option<Moment> },
+    Granted {
+        grant: Grant,
+        read_at: Option<Moment>,
+    },
     Extended(Extension),
+    /// One for each key, with one token and one beginning.
+    GrantedSeveral(Vec<Grant>),
+    ExtendedSeveral(Vec<Extension>),
 }
 
 impl Timed for LockReply {
     fn reply(&self, now: Moment) -> Option<Reply> {
         match self {
             Self::Granted { grant, .. } => {
-                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, None))
+                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, grant.fence()))
             }
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
+            Self::GrantedSeveral(grants) => {
+                let validity = smallest(grants.iter().map(|grant| grant.validity(now)))?;
+                grants.first().map(|grant| Rlock::granted(grant.token(), validity, None))
+            }
+            Self::ExtendedSeveral(extensions) => {
+                smallest(extensions.iter().map(|extension| extension.validity(now))).map(Rextend::extended)
+            }
         }
     }
 
@@ -59,7 +73,28 @@ impl Timed for LockReply {
         not_settled(match self {
             Self::Granted { grant, .. } => grant.too_late(),
             Self::Extended(extension) => extension.too_late(),
+            // What is told of the first holds for all: the others are withdrawn as they are dropped.
+            Self::GrantedSeveral(grants) => match grants.into_iter().next() {
+                Some(grant) => grant.too_late(),
+                None => return Rlock::refused(),
+            },
+            Self::ExtendedSeveral(extensions) => match extensions.into_iter().next() {
+                Some(extension) => extension.too_late(),
+                None => return Rextend::lost(),
+            },
         })
+    }
+}
+
+impl LockReply {
+    /// The locks that it tells of as taken.
+    pub(super) fn into_grants(self) -> impl Iterator<Item = Grant> {
+        let (one, several) = match self {
+            Self::Granted { grant, .. } => (Some(grant), Vec::new()),
+            Self::GrantedSeveral(grants) => (None, grants),
+            Self::Extended(_) | Self::ExtendedSeveral(_) => (None, Vec::new()),
+        };
+        one.into_iter().chain(several)
     }
 }
 
@@ -71,10 +106,11 @@ impl Launch {
         let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
             return Box::pin(Self { reply, command, read_at }.execute(coordinator, caller));
         };
-        let request = AcquireRequest { resource: resource.clone(), ttl, owner: options.owner, wait: options.wait };
+        let Options { owner, wait, fence, .. } = options;
+        let request = AcquireRequest { resource: resource.clone(), ttl, owner, fence, wait };
         // A block of its own would hold it twice: as it came, and as it is awaited.
         Box::pin(coordinator.acquire_in_line(request, caller).map(move |ended| {
-            let settled = acquired(ended, read_at);
+            let settled = acquired(ended, |grant| LockReply::Granted { grant, read_at });
             Finished { reply, resources: Resources::One(resource), waited: true, settled }
         }))
     }
@@ -85,9 +121,10 @@ impl Launch {
         let settled = match self.command {
             LockCommand::Rlock(Rlock { resource, ttl, options }) => {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let (owner, wait) = (options.owner, options.wait);
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner, wait };
-                acquired(coordinator.acquire(request, caller).await, self.read_at)
+                let Options { owner, wait, fence, .. } = options;
+                let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
+                let ended = coordinator.acquire(request, caller).await;
+                acquired(ended, |grant| LockReply::Granted { grant, read_at: self.read_at })
             }
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
@@ -103,20 +140,43 @@ impl Launch {
                     Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
-            LockCommand::Rmlock(_)
-            | LockCommand::Rmunlock(_)
-            | LockCommand::Rmextend(_)
-            | LockCommand::Rinspect(_)
-            | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
+            LockCommand::Rmlock(Rmlock { resources, ttl, options }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                let Options { owner, wait, .. } = options;
+                let ended = coordinator.acquire_several(AcquireSeveral { resources, ttl, owner, wait }, caller).await;
+                acquired(ended, LockReply::GrantedSeveral)
+            }
+            LockCommand::Rmunlock(Rmunlock { resources, token }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                match coordinator.release_several(resources, token.detached()).await {
+                    ReleasedSeveral::Released(count) => Settled::Reply(Rmunlock::released(count)),
+                    ReleasedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Rmextend(Rmextend { resources, token, ttl }) => {
+                match coordinator.extend_several(resources, token, ttl).await {
+                    ExtendedSeveral::Extended(extensions) => Settled::Timed(LockReply::ExtendedSeveral(extensions)),
+                    ExtendedSeveral::Lost => Settled::Reply(Rextend::lost()),
+                    ExtendedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            // It is answered from what is known, and never comes here.
+            LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
+            LockCommand::Rinspect(Rinspect { resource }) => {
+                let waiters = coordinator.waiters(&resource);
+                let found = Arc::clone(&coordinator).inspect(resource).await;
+                let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, None, waiters))
+            }
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
 }
 
-/// What the client of an RLOCK is told.
-fn acquired(acquired: Acquired, read_at: Option<Moment>) -> Settled<LockReply> {
+/// What the client of an RLOCK or RMLOCK is told.
+fn acquired<G>(acquired: Acquired<G>, granted: impl FnOnce(G) -> LockReply) -> Settled<LockReply> {
     match acquired {
-        Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at }),
+        Acquired::Granted(grant) => Settled::Timed(granted(grant)),
         Acquired::Refused => Settled::Reply(Rlock::refused()),
         Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
         Acquired::TooManyWaiters => Settled::Reply(Reply::Error("ERR max number of waiters reached".into())),
@@ -127,6 +187,12 @@ fn acquired(acquired: Acquired, read_at: Option<Moment>) -> Settled<LockReply> {
 /// What is said to whoever wants a lock while the proxy is about to end.
 pub(super) fn shutting_down() -> Reply {
     Reply::Error("ERR the proxy is shutting down".into())
+}
+
+/// The smallest of these; `None` when one of them is.
+fn smallest(mut validities: impl Iterator<Item = Option<Validity>>) -> Option<Validity> {
+    let first = validities.next()??;
+    validities.try_fold(first, |smallest, validity| validity.map(|validity| smallest.min(validity)))
 }
 
 fn not_settled(reason: NoQuorum) -> Reply {

@@ -51,7 +51,6 @@ use self::readiness::ready;
 use self::reply_queue::ReplyQueue;
 use self::running::Running;
 use self::through::Through;
-use crate::command::Resources;
 use crate::coordinator::Caller;
 use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
@@ -264,25 +263,6 @@ impl Session {
         }
     }
 
-    /// The next lock command that may begin.
-    fn next_launch(&mut self) -> Option<Launch> {
-        while let Some(launch) = self.startable.pop_front() {
-            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
-            if self.stage != Stage::Broken || !launch.command.takes() {
-                return Some(launch);
-            }
-            self.in_flight -= 1;
-            self.waiting -= usize::from(launch.command.waits());
-            self.leave_lanes(&launch.command.resources(), launch.command.waits());
-        }
-        None
-    }
-
-    fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
-        let startable = &mut self.startable;
-        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
-    }
-
     /// Writes what may leave, until nothing is left or the socket takes no more.
     fn write(&mut self) {
         while self.stage != Stage::Broken && self.replies.is_ready() {
@@ -296,8 +276,10 @@ impl Session {
             };
             let Self { replies, service, unconfirmed, caller, .. } = self;
             replies.wrote(count, |delivered| {
-                if let LockReply::Granted { grant, read_at } = delivered {
-                    service.note_latency(&grant, read_at);
+                if let LockReply::Granted { grant, read_at } = &delivered {
+                    service.note_latency(grant, *read_at);
+                }
+                for grant in delivered.into_grants() {
                     if caller.has_left() { unconfirmed.push(grant) } else { grant.hand_over() }
                 }
             });

@@ -4,7 +4,7 @@
 
 use super::lock_reply::{Launch, shutting_down};
 use super::{Session, Stage};
-use crate::command::LockCommand;
+use crate::command::{LockCommand, Resources};
 use crate::counters::ErrorKind as ErrorCounter;
 use crate::limits::REQUESTS_PER_TURN;
 use crate::local;
@@ -41,6 +41,7 @@ impl Session {
             Route::Lock(command) if command.takes() && self.service.drain.has_begun() => {
                 self.reply(&shutting_down());
             }
+            Route::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Route::Lock(command) => self.enter(command, now),
             Route::Local(request) => {
                 let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
@@ -75,6 +76,25 @@ impl Session {
         let resources = command.resources();
         let launch = Launch { reply, command, read_at: Some(now) };
         self.startable.extend(self.lanes.enter(resources, waits, launch));
+    }
+
+    /// The next lock command that may begin.
+    pub(super) fn next_launch(&mut self) -> Option<Launch> {
+        while let Some(launch) = self.startable.pop_front() {
+            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
+            if self.stage != Stage::Broken || !launch.command.takes() {
+                return Some(launch);
+            }
+            self.in_flight -= 1;
+            self.waiting -= usize::from(launch.command.waits());
+            self.leave_lanes(&launch.command.resources(), launch.command.waits());
+        }
+        None
+    }
+
+    pub(super) fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
+        let startable = &mut self.startable;
+        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
     }
 
     /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redlock_proxy::coordinator::{Ticket, Trouble};
-use redlock_proxy::lock::{AcquireVote, ExtendVote, LookVote, ReleaseVote, SignVote};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, InspectVote, ReleaseVote, SignVote};
 
 use super::canaries::Canary;
 use super::primary::Answer;
@@ -11,7 +11,7 @@ use super::primary::Answer;
 #[derive(Debug)]
 pub(super) enum Ballot {
     Acquire(Ticket<AcquireVote>),
-    Look(Ticket<LookVote>),
+    Look(Ticket<InspectVote>),
     Sign(Ticket<SignVote>),
     Extend(Ticket<ExtendVote>),
     Release(Ticket<ReleaseVote>),

@@ -178,7 +178,8 @@ impl Client {
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
         let longer = around.canary == Some(Canary::WaitsASecondLonger) && wait_ms > 0;
         let patience = Duration::from_millis(if longer { wait_ms + 1_000 } else { wait_ms });
-        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), wait: patience };
+        let request =
+            AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence: false, wait: patience };
         let caller = Arc::new(Caller::default());
         let (number, owned) = (self.number, self.owner.is_some());
         let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, number, owned, proxy));

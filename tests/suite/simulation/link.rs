@@ -140,8 +140,10 @@ impl State {
                 let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Acquire(ticket)))
             }
-            Operation::Look { resource, ticket } => (Work::Look { key: key_of(&resource) }, Some(Ballot::Look(ticket))),
-            Operation::Sign { resource, found, token, ttl, ticket } => {
+            Operation::Inspect { resource, ticket } => {
+                (Work::Look { key: key_of(&resource) }, Some(Ballot::Look(ticket)))
+            }
+            Operation::Sign { resource, found, token, ttl, ticket, .. } => {
                 self.checker.signing(node, &token);
                 let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Sign(ticket)))
@@ -154,6 +156,7 @@ impl State {
                 let work = Work::Release { key: key_of(&resource), token, until, notice };
                 (work, ticket.map(Ballot::Release))
             }
+            Operation::Raise { .. } => unreachable!("nobody asks for a fencing token"),
             Operation::Announce { resource, notice } => (Work::Announce { key: key_of(&resource), notice }, None),
         }
     }
@@ -353,6 +356,10 @@ impl Node {
 impl LockNode for Node {
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn wall_clock(&self, _now: Moment) -> Option<u64> {
+        None
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {

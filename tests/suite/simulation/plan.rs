@@ -100,6 +100,7 @@ impl Plan {
             node_timeout: Duration::from_millis(40),
             lines: LineLimits { waiters: 100, waiters_per_key: 50 },
             sender: proxy as u64,
+            fence_retention: Duration::from_secs(604_800),
         }
     }
 }

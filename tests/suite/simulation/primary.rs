@@ -4,7 +4,7 @@
 //! before its time, as it may on a real server.
 
 use bytes::Bytes;
-use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, LookVote, Moment, ReleaseVote, SignVote, Token};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, InspectVote, Moment, ReleaseVote, SignVote, Token};
 
 use super::canaries::Canary;
 
@@ -61,7 +61,7 @@ pub(super) enum Answer {
     Killed(i64),
     /// With how long the record in the way lives on.
     Acquire(AcquireVote, Option<u64>),
-    Look(LookVote),
+    Look(InspectVote),
     Sign(SignVote),
     Extend(ExtendVote),
     Release(ReleaseVote),
@@ -108,8 +108,8 @@ impl Primary {
                 (Answer::Acquire(AcquireVote::Granted, None), "SET NX: set")
             }
             Work::Look { key } => match self.slot(*key, clock_ms) {
-                Some(record) => (Answer::Look(LookVote::Found(holder_of(record))), "GET: held"),
-                None => (Answer::Look(LookVote::Absent), "GET: free"),
+                Some(record) => (Answer::Look(InspectVote::Held(holder_of(record), None)), "GET: held"),
+                None => (Answer::Look(InspectVote::Free), "GET: free"),
             },
             Work::Announce { .. } => (Answer::Published, "a line is announced"),
             Work::Sign { key, found, token, ttl_ms } => {
