@@ -3,6 +3,7 @@
 //! * `order`: everybody is served once, in the order of arrival, through two proxies.
 //! * `newcomers`: those who do not wait, and owners, who need not.
 //! * `wakes`: how the first in line learns that the lock is free, through whichever proxy, or although nobody tells.
+//! * `several`: in line for several locks at once.
 //! * `ends`: clients that leave, time that is up, a proxy that ends.
 //! * `outages`: primaries that are away, with a line at the proxy.
 //! * `through`: with an upstream.
@@ -13,6 +14,7 @@ mod ends;
 mod newcomers;
 mod order;
 mod outages;
+mod several;
 mod through;
 mod wakes;
 
