@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::line::Outcome;
 use super::outcome::Attempt;
-use super::round::AcquireRound;
+use super::outlook::Outlook;
 use super::waiting::{Contender, Tried};
 use super::{AcquireRequest, Acquired, Caller, Coordinator, Decided, Operation};
 use crate::command::Resources;
@@ -20,7 +20,7 @@ impl Coordinator {
     ) -> impl Future<Output = Acquired> + Send + use<> {
         // Made before the future, which would keep the arguments beside it.
         let (coordinator, leaving) = (Arc::clone(&self), Arc::clone(&caller));
-        let mut contest = Contest { coordinator: self, request, caller, round: None };
+        let mut contest = Contest { coordinator: self, request, caller, outlook: None };
         async move {
             if leaving.is_called_off() {
                 contest.request.wait = Duration::ZERO;
@@ -83,8 +83,8 @@ struct Contest {
     coordinator: Arc<Coordinator>,
     request: AcquireRequest,
     caller: Arc<Caller>,
-    /// Of the last attempt.
-    round: Option<Arc<AcquireRound>>,
+    /// In memory of its own, which only whoever is first needs.
+    outlook: Option<Box<Outlook>>,
 }
 
 impl Contender for Contest {
@@ -108,10 +108,10 @@ impl Contender for Contest {
 
     async fn attempt(&mut self, first: bool) -> Tried<Attempt> {
         let attempt = self.coordinator.start_attempt(&self.request, first, true);
-        let round = Arc::clone(&attempt.round);
-        let decided = self.coordinator.decide(attempt, &self.caller).await;
-        self.round = Some(round);
-        match decided {
+        let outlook = self.outlook.take().unwrap_or_default();
+        let round = std::iter::once(Arc::clone(&attempt.round));
+        self.outlook = Some(Box::new(outlook.renew(round, attempt.round.term.started)));
+        match self.coordinator.decide(attempt, &self.caller).await {
             Decided::Granted(attempt) => Tried::Won(attempt, self.coordinator.end_of(self.request.ttl)),
             Decided::Held => Tried::Held,
             Decided::Split => Tried::Split,
@@ -120,12 +120,12 @@ impl Contender for Contest {
     }
 
     fn free_at(&self) -> Option<Moment> {
-        self.round.as_ref()?.free_at()
+        self.outlook.as_ref()?.free_at()
     }
 
     async fn heard_all(&self) {
-        if let Some(round) = &self.round {
-            round.complete().await;
+        if let Some(outlook) = &self.outlook {
+            outlook.heard_all().await;
         }
     }
 }

@@ -18,6 +18,7 @@ mod line;
 mod node;
 mod notice;
 mod outcome;
+mod outlook;
 mod registry;
 mod retry;
 mod round;

@@ -50,7 +50,7 @@ pub(super) enum Work {
 /// One attempt at a lock.
 pub(super) struct AcquireRound {
     pub(super) term: Term,
-    quorum: Quorum,
+    pub(super) quorum: Quorum,
     clock: Clock,
     state: Watched<AcquireState>,
 }
@@ -180,9 +180,9 @@ impl AcquireRound {
         self.state.with(|state| state.core.granted().len() >= state.needed)
     }
 
-    /// When what was in the way will be gone from a quorum, by what has been told so far.
-    pub(super) fn free_at(&self) -> Option<Moment> {
-        self.state.with(|state| state.forecast.quorum_at(self.quorum))
+    /// When what was in the way will be gone, by what has been told so far.
+    pub(super) fn forecast(&self) -> Forecast {
+        self.state.with(|state| state.forecast.clone())
     }
 
     pub(super) fn took_over(&self) -> bool {

@@ -14,7 +14,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::line::Outcome;
 use super::outcome::Attempt;
-use super::round::{AcquireRound, Work};
+use super::outlook::Outlook;
+use super::round::Work;
 use super::waiting::{Contender, Tried};
 use super::{AcquireRequest, Acquired, Backoff, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released};
 use crate::command::Resources;
@@ -114,7 +115,8 @@ impl Coordinator {
     /// RMLOCK … WAIT.
     async fn acquire_several_in_line(self: Arc<Self>, request: AcquireSeveral, caller: Arc<Caller>) -> AcquiredSeveral {
         let coordinator = Arc::clone(&self);
-        let mut contest = ContestForSeveral { coordinator, request, caller: Arc::clone(&caller), rounds: Vec::new() };
+        let mut contest =
+            ContestForSeveral { coordinator, request, caller: Arc::clone(&caller), outlook: Outlook::default() };
         let waited = self.wait_in_line(&mut contest, &caller).await;
         self.end_of_wait(waited, Self::granted_several, Self::told_several)
     }
@@ -254,8 +256,7 @@ struct ContestForSeveral {
     coordinator: Arc<Coordinator>,
     request: AcquireSeveral,
     caller: Arc<Caller>,
-    /// Of the last attempt.
-    rounds: Vec<Arc<AcquireRound>>,
+    outlook: Outlook,
 }
 
 impl Contender for ContestForSeveral {
@@ -279,7 +280,8 @@ impl Contender for ContestForSeveral {
     async fn attempt(&mut self, first: bool) -> Tried<Vec<Attempt>> {
         let coordinator = &self.coordinator;
         let attempts = coordinator.start_attempts(&self.request, first, true);
-        self.rounds = attempts.iter().map(|attempt| Arc::clone(&attempt.round)).collect();
+        let (rounds, now) = (attempts.iter().map(|attempt| Arc::clone(&attempt.round)), coordinator.clock.now());
+        self.outlook = std::mem::take(&mut self.outlook).renew(rounds, now);
         match coordinator.drive_all(&attempts, &self.caller).await {
             Ok(()) => Tried::Won(attempts, coordinator.end_of(self.request.ttl)),
             Err(Failure { verdict: AcquireVerdict::Held, .. }) => Tried::Held,
@@ -288,13 +290,11 @@ impl Contender for ContestForSeveral {
         }
     }
 
-    /// When the last of them is.
     fn free_at(&self) -> Option<Moment> {
-        let free_at: Option<Vec<Moment>> = self.rounds.iter().map(|round| round.free_at()).collect();
-        free_at?.into_iter().max()
+        self.outlook.free_at()
     }
 
     async fn heard_all(&self) {
-        join_all(self.rounds.iter().map(|round| round.complete())).await;
+        self.outlook.heard_all().await;
     }
 }

@@ -24,6 +24,24 @@ impl Forecast {
         self.free_at[node.index()] = free_at;
     }
 
+    /// With what `former` says of those that have told nothing since.
+    #[must_use]
+    pub fn or(mut self, former: &Self) -> Self {
+        for (free_at, former) in self.free_at.iter_mut().zip(former.free_at) {
+            *free_at = free_at.or(former);
+        }
+        self
+    }
+
+    /// What is to come after `now`.
+    #[must_use]
+    pub fn later_than(mut self, now: Moment) -> Self {
+        for free_at in &mut self.free_at {
+            *free_at = free_at.filter(|free_at| *free_at > now);
+        }
+        self
+    }
+
     /// When a quorum will be free; `None` when too few have told of an end.
     pub fn quorum_at(&self, quorum: Quorum) -> Option<Moment> {
         let mut told = [Moment::from_micros(0); PRIMARIES];
@@ -43,6 +61,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_was_told_before_counts_where_nothing_was_told_since_and_as_long_as_it_lies_ahead() {
+        let quorum = Quorum::majority(3).expect("1 to 9");
+        let at = Moment::from_micros;
+        let told = |first: Option<u64>, second: Option<u64>, third: Option<u64>| {
+            let mut forecast = Forecast::UNKNOWN;
+            for (node, free_at) in quorum.nodes().zip([first, second, third]) {
+                forecast.note(node, free_at.map(at));
+            }
+            forecast
+        };
+        let former = told(Some(10), Some(50), None);
+        assert_eq!(told(Some(60), None, Some(70)).or(&former), told(Some(60), Some(50), Some(70)));
+        assert_eq!(former.clone().later_than(at(10)), told(None, Some(50), None));
+        assert_eq!(former.clone().later_than(at(9)), former);
+    }
 
     proptest! {
         /// Counted out: at the moment that is foretold a quorum is free, and just before it is not.

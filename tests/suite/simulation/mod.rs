@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 use redlock_proxy::clock::Clock;
 use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
+use tokio::task::JoinHandle;
 
 use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
@@ -87,23 +88,26 @@ impl fmt::Display for Broken {
 
 /// Runs one world to its end, or to the first broken promise.
 fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    on_a_paused_clock(live(plan))
+}
+
+fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O needs nothing of the system");
-    runtime.block_on(live(plan))
+    runtime.block_on(world)
 }
 
-async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
-    let mut random = Random::new(plan.seed, 3);
-    let primaries = plan.primaries(&mut random);
+/// A world that goes on by itself, in which nobody does anything yet.
+fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
+    let primaries = plan.primaries(random);
     let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
     state.canary = plan.canary;
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
-    let counters = Arc::new(Counters::default());
-    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect();
+    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
     let around = Arc::new(Surroundings {
         world: Arc::clone(&world),
         proxies: coordinators(),
@@ -117,7 +121,14 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
     let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
     world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
-    let driver = tokio::spawn(network::drive(Arc::clone(&world)));
+    let driver = tokio::spawn(network::drive(world));
+    (around, driver)
+}
+
+async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
+    let (around, driver) = begin(&plan, &mut random, &counters);
+    let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
             weather_a_storm(&plan, &around, storm, &mut random).await;

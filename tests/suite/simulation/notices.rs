@@ -24,6 +24,11 @@ impl Notices {
         Self { subscribed: vec![false; links], listeners: Vec::new(), loss: 0 }
     }
 
+    /// From here on nothing is heard, and the proxy does not know.
+    pub(super) fn muffle(&mut self, link: usize) {
+        self.subscribed[link] = false;
+    }
+
     pub(super) fn listens_to(&mut self, link: usize, listens: bool) {
         self.subscribed[link] = listens;
         let (coordinator, node) = &self.listeners[link];
@@ -81,7 +86,7 @@ impl State {
             "hears nothing of",
             links[link].primary as u64,
         );
-        self.notices.subscribed[link] = false;
+        self.notices.muffle(link);
         let noticed = self.now + self.random.between(0, 800_000);
         let again = noticed + self.random.between(5_000, 200_000);
         self.schedule(noticed, Event::Deaf { link });

@@ -153,6 +153,16 @@ impl Primary {
         (record.expires_ms > self.clock_ms(now)).then_some(&record.value)
     }
 
+    /// Somebody who goes through no proxy takes the key, for ever.
+    pub(super) fn occupy(&mut self, key: usize, value: Token) {
+        self.records[key] = Some(Record { value, expires_ms: u64::MAX / 2_000 });
+    }
+
+    /// Somebody who goes through no proxy deletes the key.
+    pub(super) fn vacate(&mut self, key: usize) {
+        self.records[key] = None;
+    }
+
     /// When the key will be free, if nobody touches it: in the past when it is free already.
     pub(super) fn free_at(&self, key: usize) -> Micros {
         let expires_ms = self.records[key].as_ref().map_or(0, |record| record.expires_ms);
