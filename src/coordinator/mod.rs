@@ -3,28 +3,40 @@
 //! The decisions are `lock`'s; the bytes are `primary`'s. What is here is the order of things: an attempt is made with a
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
+//!
+//! Who wants to wait stands in a [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
+//! lines, and `notice` is what proxies tell each other of them.
 
+mod caller;
+mod contest;
 mod counting;
 mod entropy;
 mod explain;
 mod fencing;
 mod inspect;
+mod line;
 mod node;
+mod notice;
 mod outcome;
+mod outlook;
+mod registry;
 mod retry;
 mod round;
 mod several;
+mod waiting;
 mod watched;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use caller::Caller;
 pub use entropy::{Entropy, SystemEntropy};
 pub use inspect::Inspection;
+pub use line::LineLimits;
 pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
+pub use notice::{Notice, NoticeKind};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
@@ -32,11 +44,12 @@ pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeve
 
 use self::counting::CountingRound;
 use self::outcome::Attempt;
+use self::registry::Registry;
 use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Drift, Extend, ExtendVerdict, Fence, Moment, NodeId, NodeSet, Owner, Quorum, Release,
+    AcquireVerdict, Drift, Extend, ExtendVerdict, Fence, FenceNumber, Moment, NodeId, NodeSet, Owner, Quorum, Release,
     ReleaseVerdict, Resource, Token, Ttl,
 };
 
@@ -51,23 +64,9 @@ pub struct Rules {
     pub node_timeout: Duration,
     /// How long a fencing counter is kept that is not used.
     pub fence_retention: Duration,
-}
-
-/// The client on whose behalf an operation runs, as far as the operation cares: is it still there?
-#[derive(Debug, Default)]
-pub struct Caller {
-    left: AtomicBool,
-}
-
-impl Caller {
-    /// The client's stream has ended: what is under way is finished, nothing further is begun for it.
-    pub fn leave(&self) {
-        self.left.store(true, Ordering::Release);
-    }
-
-    pub fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
-    }
+    pub lines: LineLimits,
+    /// Random, so that this proxy's notices can be told from those of others.
+    pub sender: u64,
 }
 
 /// What to take, for how long, for whom.
@@ -78,6 +77,8 @@ pub struct AcquireRequest {
     pub owner: Option<Owner>,
     /// Whether a fencing token is wanted.
     pub fence: bool,
+    /// How long to stand in line; zero: not at all.
+    pub wait: Duration,
 }
 
 /// Lock operations over one set of primaries.
@@ -87,6 +88,7 @@ pub struct Coordinator {
     clock: Clock,
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
+    lines: Registry,
 }
 
 impl Coordinator {
@@ -99,32 +101,34 @@ impl Coordinator {
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         assert_eq!(nodes.len(), rules.quorum.total(), "one node for each primary that the quorum counts");
-        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters })
+        let lines = Registry::new(rules.lines, rules.quorum, Arc::clone(&counters));
+        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters, lines })
     }
 
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Takes the lock, by at most `attempts` attempts. A client that has left gets one, and no signing anew.
+    /// Takes the lock: by at most `attempts` attempts, or in line. A client that has left gets one attempt, and no signing
+    /// anew.
     pub async fn acquire(self: Arc<Self>, request: AcquireRequest, caller: Arc<Caller>) -> Acquired {
+        // Both in memory of their own: as a rule nobody waits.
+        if !request.wait.is_zero() {
+            return Box::pin(self.acquire_in_line(request, caller)).await;
+        }
+        if self.lines.has_lines()
+            && let Some(answer) = Box::pin(self.ask_the_line(&request, &caller)).await
+        {
+            return answer;
+        }
         let mut backoff = Backoff::new(self.rules.retry_delay);
         for remaining in (0..self.rules.attempts).rev() {
-            let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts);
-            match self.drive(&attempt, &caller).await {
-                AcquireVerdict::Granted => {
-                    self.counters.rlock_granted.increment();
-                    if attempt.round.fence().is_some() {
-                        self.counters.fences_issued.increment();
-                    }
-                    if attempt.round.took_over() {
-                        self.counters.rlock_taken_over.increment();
-                    }
-                    return Acquired::Granted(Grant(attempt));
-                }
-                AcquireVerdict::Held => break,
-                AcquireVerdict::Split => {
-                    drop(attempt);
+            let attempt = self.start_attempt(&request, remaining + 1 == self.rules.attempts, false);
+            match self.decide(attempt, &caller).await {
+                Decided::Granted(attempt) => return self.granted(attempt),
+                Decided::Unsettled(verdict, reason) => return self.unsettled(verdict, reason),
+                Decided::Held => break,
+                Decided::Split => {
                     if remaining == 0 || caller.has_left() {
                         break;
                     }
@@ -134,19 +138,35 @@ impl Coordinator {
                     }
                     self.counters.rlock_split_retries.increment();
                 }
-                verdict => {
-                    match verdict {
-                        AcquireVerdict::TooLate => &self.counters.rlock_too_late,
-                        AcquireVerdict::Abandoned => &self.counters.rlock_abandoned,
-                        _ => &self.counters.rlock_noquorum,
-                    }
-                    .increment();
-                    return Acquired::NoQuorum(self.why_not(&attempt, verdict).await);
-                }
             }
         }
+        self.refused()
+    }
+
+    fn granted(&self, attempt: Attempt) -> Acquired {
+        self.counters.rlock_granted.increment();
+        if attempt.round.fence().is_some() {
+            self.counters.fences_issued.increment();
+        }
+        if attempt.round.took_over() {
+            self.counters.rlock_taken_over.increment();
+        }
+        Acquired::Granted(Grant(attempt))
+    }
+
+    fn refused(&self) -> Acquired {
         self.counters.rlock_refused.increment();
         Acquired::Refused
+    }
+
+    fn unsettled(&self, verdict: AcquireVerdict, reason: NoQuorum) -> Acquired {
+        match verdict {
+            AcquireVerdict::TooLate => &self.counters.rlock_too_late,
+            AcquireVerdict::Abandoned => &self.counters.rlock_abandoned,
+            _ => &self.counters.rlock_noquorum,
+        }
+        .increment();
+        Acquired::NoQuorum(reason)
     }
 
     /// Lets the lock live for at least `ttl` from now, if `token` holds it.
@@ -178,10 +198,14 @@ impl Coordinator {
     pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
         let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
         let until = self.withdrawal_deadline();
+        let notice = self.notice_of_release(&resource);
         for (id, node) in self.nodes() {
-            let (resource, token, ticket) = (resource.clone(), token.clone(), Some(round.ticket(id)));
-            node.submit(Operation::Release { resource, token, until, ticket }, self.rules.node_timeout);
+            let (resource, token, notice) = (resource.clone(), token.clone(), notice.clone());
+            let ticket = Some(round.ticket(id));
+            node.submit(Operation::Release { resource, token, until, notice, ticket }, self.rules.node_timeout);
         }
+        // What whoever is first in line asks for now goes behind.
+        self.lines.released(&resource);
         match round.verdict().await {
             ReleaseVerdict::Released => {
                 self.counters.runlock_released.increment();
@@ -198,8 +222,9 @@ impl Coordinator {
         }
     }
 
-    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
-        self.start_attempt_with(request, self.new_token(request.owner.as_ref()), self.term(request.ttl), first)
+    fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool, asks_ttl: bool) -> Attempt {
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        self.start_attempt_with(request, token, term, first, asks_ttl)
     }
 
     fn new_token(&self, owner: Option<&Owner>) -> Token {
@@ -212,24 +237,45 @@ impl Coordinator {
         token: Token,
         term: Term,
         first: bool,
+        asks_ttl: bool,
     ) -> Attempt {
-        let &AcquireRequest { ref resource, ttl, ref owner, fence } = request;
-        let number = fence.then(|| self.fence_clock());
-        let fence = number.map(|number| Fence::new(self.rules.quorum, number));
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), fence, term, self.clock);
-        let (coordinator, resource) = (Arc::clone(self), resource.clone());
-        let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
+        let number = request.fence.then(|| self.fence_clock());
+        let attempt = self.new_attempt(request, token, term, first, number);
+        let ttl = request.ttl;
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let look = request.owner.is_some();
             let raise = number.map(|number| Box::new(self.raise(&attempt, id, number, look)));
             let ticket = attempt.round.acquire_ticket(id);
-            node.submit(
-                Operation::Acquire { resource, token, ttl, raise, ticket },
-                ttl.node_timeout(self.rules.node_timeout),
-            );
+            let operation = Operation::Acquire { resource, token, ttl, raise, asks_ttl, ticket };
+            node.submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
         attempt
+    }
+
+    /// An attempt that has asked nobody yet.
+    fn new_attempt(
+        self: &Arc<Self>,
+        request: &AcquireRequest,
+        token: Token,
+        term: Term,
+        first: bool,
+        number: Option<FenceNumber>,
+    ) -> Attempt {
+        let fence = number.map(|number| Fence::new(self.rules.quorum, number));
+        let round = AcquireRound::new(self.rules.quorum, request.owner.clone(), fence, term, self.clock);
+        let (coordinator, resource) = (Arc::clone(self), request.resource.clone());
+        Attempt { coordinator, resource, token, round, kept: false, first }
+    }
+
+    /// Brings the attempt to its end; unless it is granted, it is withdrawn.
+    async fn decide(&self, attempt: Attempt, caller: &Caller) -> Decided {
+        match self.drive(&attempt, caller).await {
+            AcquireVerdict::Granted => Decided::Granted(attempt),
+            AcquireVerdict::Held => Decided::Held,
+            AcquireVerdict::Split => Decided::Split,
+            verdict => Decided::Unsettled(verdict, self.why_not(&attempt, verdict).await),
+        }
     }
 
     /// Waits for the attempt's verdict; signs own records anew, or raises a larger number, when that is what it takes.
@@ -263,13 +309,18 @@ impl Coordinator {
         }
     }
 
-    fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token) {
+    /// Takes back what an attempt may have left. When that was a lock which others have seen held, they are told.
+    fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token, was_won: bool) {
         let until = self.withdrawal_deadline();
+        let notice = if was_won { self.notice_of_release(resource) } else { None };
         for id in targets.iter() {
             self.counters.withdrawals_sent.increment();
-            let (resource, token) = (resource.clone(), token.clone());
-            self.nodes[id.index()]
-                .submit(Operation::Release { resource, token, until, ticket: None }, self.rules.node_timeout);
+            let (resource, token, notice) = (resource.clone(), token.clone(), notice.clone());
+            let release = Operation::Release { resource, token, until, notice, ticket: None };
+            self.nodes[id.index()].submit(release, self.rules.node_timeout);
+        }
+        if was_won {
+            self.lines.released(resource);
         }
     }
 
@@ -286,4 +337,13 @@ impl Coordinator {
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {
         self.rules.quorum.nodes().zip(&self.nodes)
     }
+}
+
+/// The end of an attempt. What was not granted has been withdrawn.
+enum Decided {
+    Granted(Attempt),
+    Held,
+    Split,
+    /// With one of the other verdicts, and how that is told.
+    Unsettled(AcquireVerdict, NoQuorum),
 }

@@ -6,6 +6,7 @@
 //! still lie) but changes no verdict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,8 +15,8 @@ use super::watched::Watched;
 use crate::clock::Clock;
 use crate::limits::PRIMARIES;
 use crate::lock::{
-    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Fence, FenceNumber, FenceStep, Moment, NodeId, NodeSet,
-    Owner, Quorum, RaiseVote, SignVote, Ttl, Validity,
+    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Fence, FenceNumber, FenceStep, Forecast, Holder,
+    InspectVote, Moment, NodeId, NodeSet, Owner, Quorum, RaiseVote, SignVote, Ttl, Validity,
 };
 
 /// The reasons for which primaries gave no vote.
@@ -49,6 +50,7 @@ pub(super) enum Work {
 /// One attempt at a lock.
 pub(super) struct AcquireRound {
     pub(super) term: Term,
+    pub(super) quorum: Quorum,
     clock: Clock,
     state: Watched<AcquireState>,
 }
@@ -71,6 +73,8 @@ struct AcquireState {
     /// No request may leave any more.
     closed: bool,
     troubles: Troubles,
+    /// When what was in the way ends by itself, as far as it was asked.
+    forecast: Forecast,
 }
 
 impl AcquireRound {
@@ -83,6 +87,7 @@ impl AcquireRound {
     ) -> Arc<Self> {
         Arc::new(Self {
             term,
+            quorum,
             clock,
             state: Watched::new(AcquireState {
                 core: Acquire::new(quorum, owner),
@@ -95,12 +100,18 @@ impl AcquireRound {
                 departed: NodeSet::EMPTY,
                 closed: false,
                 troubles: NO_TROUBLE,
+                forecast: Forecast::UNKNOWN,
             }),
         })
     }
 
     pub(super) fn acquire_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<AcquireVote> {
         Ticket::new(Arc::clone(self) as Arc<dyn Ballot<AcquireVote>>, node)
+    }
+
+    /// The ticket of a question that takes nothing.
+    pub(super) fn look_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<InspectVote> {
+        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<InspectVote>>, node)
     }
 
     pub(super) fn sign_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<SignVote> {
@@ -162,6 +173,16 @@ impl AcquireRound {
             let targets = state.core.withdraw_from();
             targets.iter().filter(|node| state.departed.contains(*node)).collect()
         })
+    }
+
+    /// Whether a quorum bore the token, in time or not, with a number or without: others may have seen the lock held.
+    pub(super) fn was_won(&self) -> bool {
+        self.state.with(|state| state.core.granted().len() >= state.needed)
+    }
+
+    /// When what was in the way will be gone, by what has been told so far.
+    pub(super) fn forecast(&self) -> Forecast {
+        self.state.with(|state| state.forecast.clone())
     }
 
     pub(super) fn took_over(&self) -> bool {
@@ -257,6 +278,10 @@ impl AcquireRound {
         });
     }
 
+    fn note_free_at(&self, node: NodeId, free_at: Option<Moment>) {
+        self.state.with(|state| state.forecast.note(node, free_at));
+    }
+
     fn depart(&self, node: NodeId) -> bool {
         self.state.with(|state| {
             if !state.closed {
@@ -273,6 +298,31 @@ impl Ballot<AcquireVote> for AcquireRound {
     }
 
     fn cast(&self, node: NodeId, vote: AcquireVote, trouble: Option<Trouble>) {
+        if vote == AcquireVote::Granted {
+            // If it is not won, it is given back at once.
+            self.note_free_at(node, Some(self.clock.now()));
+        }
+        self.count(node, trouble, |core| core.handle_vote(node, vote));
+    }
+
+    fn lives_on(&self, node: NodeId, left: Option<Duration>) {
+        self.note_free_at(node, left.map(|left| self.clock.now().after(left)));
+    }
+}
+
+impl Ballot<InspectVote> for AcquireRound {
+    /// Who only looks leaves nothing that would have to be withdrawn.
+    fn depart(&self, _node: NodeId) -> bool {
+        self.state.with(|state| !state.closed)
+    }
+
+    /// Where nothing is found nobody is seen to hold the lock, and who only looks does not get it either.
+    fn cast(&self, node: NodeId, vote: InspectVote, trouble: Option<Trouble>) {
+        let vote = match vote {
+            InspectVote::Held(holder, _) => AcquireVote::Held(holder),
+            InspectVote::Free => AcquireVote::Held(Holder::Unknown),
+            InspectVote::Unknown => AcquireVote::Silent,
+        };
         self.count(node, trouble, |core| core.handle_vote(node, vote));
     }
 }

@@ -7,9 +7,11 @@
 mod admission;
 mod control;
 mod dialect;
+mod encoding;
 mod inbox;
 mod incarnation;
 mod link;
+mod notice;
 mod operation;
 mod pipeline;
 mod settings;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::notice::Listeners;
 pub use self::status::PrimaryState;
 pub use self::succession::Succession;
 
@@ -210,15 +213,7 @@ impl LockNode for Primary {
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {
-        let resource = match &operation {
-            Operation::Acquire { resource, .. }
-            | Operation::Sign { resource, .. }
-            | Operation::Raise { resource, .. }
-            | Operation::Inspect { resource, .. }
-            | Operation::Extend { resource, .. }
-            | Operation::Release { resource, .. } => resource,
-        };
-        self.inbox(resource).submit(operation, timeout);
+        self.inbox(operation.resource()).submit(operation, timeout);
     }
 
     fn wall_clock(&self, now: Moment) -> Option<u64> {

@@ -13,7 +13,7 @@ fn raise(look: bool, ticket: Ticket<RaiseVote>) -> Box<Raise> {
 
 fn fenced_acquire(look: bool, raises: Ticket<RaiseVote>, ticket: Ticket<AcquireVote>) -> Operation {
     let raise = Some(raise(look, raises));
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise, ticket }
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise, asks_ttl: false, ticket }
 }
 
 fn fenced_sign(raises: Ticket<RaiseVote>, ticket: Ticket<SignVote>) -> Operation {

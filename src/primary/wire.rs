@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Buf, BytesMut};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::operation::encode_command;
+use super::encoding::encode_command;
 use super::trouble::classify;
 use crate::config::{Address, Tcp};
 use crate::coordinator::Trouble;

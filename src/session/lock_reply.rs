@@ -1,13 +1,16 @@
 //! One lock command of a session: its run over the primaries, and what becomes of its verdict.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::reply_queue::{ReplyId, Settled, Timed};
-use crate::command::{LockCommand, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
+use crate::command::{LockCommand, Options, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, AcquireSeveral, Acquired, AcquiredSeveral, Caller, Coordinator, Extended, ExtendedSeveral,
-    Extension, Grant, NoQuorum, Released, ReleasedSeveral,
+    AcquireRequest, AcquireSeveral, Acquired, Caller, Coordinator, Extended, ExtendedSeveral, Extension, Grant,
+    NoQuorum, Released, ReleasedSeveral,
 };
 use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
@@ -21,6 +24,9 @@ pub(super) struct Launch {
     /// proxy's speed.
     pub(super) read_at: Option<Moment>,
 }
+
+/// A lock command that waits, until it has ended.
+pub(super) type Standing = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// A lock command that has ended.
 #[derive(Debug)]
@@ -93,19 +99,32 @@ impl LockReply {
 }
 
 impl Launch {
+    /// Runs a command that waits to its end, in a future as small as may be.
+    pub(super) fn stand_in_line(self, coordinator: &Arc<Coordinator>, caller: &Arc<Caller>) -> Standing {
+        let (coordinator, caller) = (Arc::clone(coordinator), Arc::clone(caller));
+        let Self { reply, command, read_at } = self;
+        let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
+            return Box::pin(Self { reply, command, read_at }.execute(coordinator, caller));
+        };
+        let Options { owner, wait, fence, .. } = options;
+        let request = AcquireRequest { resource: resource.clone(), ttl, owner, fence, wait };
+        // A block of its own would hold it twice: as it came, and as it is awaited.
+        Box::pin(coordinator.acquire_in_line(request, caller).map(move |ended| {
+            let settled = acquired(ended, |grant| LockReply::Granted { grant, read_at });
+            Finished { reply, resources: Resources::One(resource), waited: true, settled }
+        }))
+    }
+
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
     pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
         let (resources, waited) = (self.command.resources(), self.command.waits());
         let settled = match self.command {
             LockCommand::Rlock(Rlock { resource, ttl, options }) => {
                 // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let request =
-                    AcquireRequest { resource: resource.detached(), ttl, owner: options.owner, fence: options.fence };
-                match coordinator.acquire(request, caller).await {
-                    Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
-                    Acquired::Refused => Settled::Reply(Rlock::refused()),
-                    Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
+                let Options { owner, wait, fence, .. } = options;
+                let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
+                let ended = coordinator.acquire(request, caller).await;
+                acquired(ended, |grant| LockReply::Granted { grant, read_at: self.read_at })
             }
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
@@ -123,12 +142,9 @@ impl Launch {
             }
             LockCommand::Rmlock(Rmlock { resources, ttl, options }) => {
                 let resources = resources.iter().map(Resource::detached).collect();
-                let request = AcquireSeveral { resources, ttl, owner: options.owner };
-                match coordinator.acquire_several(request, caller).await {
-                    AcquiredSeveral::Granted(grants) => Settled::Timed(LockReply::GrantedSeveral(grants)),
-                    AcquiredSeveral::Refused => Settled::Reply(Rlock::refused()),
-                    AcquiredSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
+                let Options { owner, wait, .. } = options;
+                let ended = coordinator.acquire_several(AcquireSeveral { resources, ttl, owner, wait }, caller).await;
+                acquired(ended, LockReply::GrantedSeveral)
             }
             LockCommand::Rmunlock(Rmunlock { resources, token }) => {
                 let resources = resources.iter().map(Resource::detached).collect();
@@ -147,13 +163,30 @@ impl Launch {
             // It is answered from what is known, and never comes here.
             LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
             LockCommand::Rinspect(Rinspect { resource }) => {
-                let found = coordinator.inspect(resource).await;
+                let waiters = coordinator.waiters(&resource);
+                let found = Arc::clone(&coordinator).inspect(resource).await;
                 let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
-                Settled::Reply(Rinspect::found(&found.inspect, primaries, None, 0))
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, None, waiters))
             }
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
+}
+
+/// What the client of an RLOCK or RMLOCK is told.
+fn acquired<G>(acquired: Acquired<G>, granted: impl FnOnce(G) -> LockReply) -> Settled<LockReply> {
+    match acquired {
+        Acquired::Granted(grant) => Settled::Timed(granted(grant)),
+        Acquired::Refused => Settled::Reply(Rlock::refused()),
+        Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+        Acquired::TooManyWaiters => Settled::Reply(Reply::Error("ERR max number of waiters reached".into())),
+        Acquired::ShuttingDown => Settled::Reply(shutting_down()),
+    }
+}
+
+/// What is said to whoever wants a lock while the proxy is about to end.
+pub(super) fn shutting_down() -> Reply {
+    Reply::Error("ERR the proxy is shutting down".into())
 }
 
 /// The smallest of these; `None` when one of them is.

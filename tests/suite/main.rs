@@ -24,3 +24,4 @@ mod several;
 mod shutdown;
 mod simulation;
 mod traps;
+mod waiting;

@@ -34,6 +34,10 @@ pub(super) enum Canary {
     OnlyTheLastKilled,
     /// Two nodes are one server.
     OneServerVotesTwice,
+    /// Who does not want to wait asks the primaries although others stand in line.
+    NewcomersPassTheLine,
+    /// Who wants to wait is kept waiting for a second longer.
+    WaitsASecondLonger,
 }
 
 /// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
@@ -112,4 +116,14 @@ fn bytes_of_the_connection_before_the_last_leave_a_ghost() {
 #[test]
 fn one_server_that_votes_twice_says_of_a_held_lock_that_it_is_not() {
     must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Exclusion, Claim::Progress], 100);
+}
+
+#[test]
+fn newcomers_that_ask_for_themselves_overtake_the_line() {
+    must_be_caught(Canary::NewcomersPassTheLine, Claim::Overtaken, &[], 50);
+}
+
+#[test]
+fn a_waiter_that_is_kept_for_too_long_is_missed() {
+    must_be_caught(Canary::WaitsASecondLonger, Claim::Overdue, &[], 50);
 }

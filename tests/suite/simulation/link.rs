@@ -135,12 +135,15 @@ impl State {
     fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
         let (proxy, node) = (self.links[link].proxy, self.links[link].node);
         match operation {
-            Operation::Acquire { resource, token, ttl, ticket } => {
+            Operation::Acquire { resource, token, ttl, ticket, .. } => {
                 self.checker.attempted(proxy, &token);
                 let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Acquire(ticket)))
             }
-            Operation::Sign { resource, found, token, ttl, ticket } => {
+            Operation::Inspect { resource, ticket } => {
+                (Work::Look { key: key_of(&resource) }, Some(Ballot::Look(ticket)))
+            }
+            Operation::Sign { resource, found, token, ttl, ticket, .. } => {
                 self.checker.signing(node, &token);
                 let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Sign(ticket)))
@@ -149,10 +152,12 @@ impl State {
                 let work = Work::Extend { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Extend(ticket)))
             }
-            Operation::Release { resource, token, until, ticket } => {
-                let work = Work::Release { key: key_of(&resource), token, until };
+            Operation::Release { resource, token, until, notice, ticket } => {
+                let work = Work::Release { key: key_of(&resource), token, until, notice };
                 (work, ticket.map(Ballot::Release))
             }
+            Operation::Raise { .. } => unreachable!("nobody asks for a fencing token"),
+            Operation::Announce { resource, notice } => (Work::Announce { key: key_of(&resource), notice }, None),
         }
     }
 
@@ -188,6 +193,7 @@ impl State {
         while let Some(mut item) = self.links[link].queue.pop_front() {
             let wanted = match (&item.work, &item.ballot) {
                 (Work::Release { until, .. }, _) => *until > Moment::from_micros(self.now),
+                (Work::Announce { .. }, _) => true,
                 (_, ballot) => ballot.as_ref().is_some_and(Ballot::depart),
             };
             if wanted {
@@ -352,15 +358,20 @@ impl LockNode for Node {
         &self.address
     }
 
+    fn wall_clock(&self, _now: Moment) -> Option<u64> {
+        None
+    }
+
     fn submit(&self, operation: Operation, timeout: Duration) {
         self.world.with(|state| {
-            if let Operation::Release { resource, token, until, ticket: None } = &operation
+            if let Operation::Release { resource, token, until, ticket: None, .. } = &operation
                 && state.canary == Some(Canary::TakeOverWithdrawnWhereSigned)
                 && state.checker.signed_anywhere(token)
             {
                 for link in &self.siblings {
                     let (resource, token, until) = (resource.clone(), token.clone(), *until);
-                    state.submit(*link, Operation::Release { resource, token, until, ticket: None }, timeout);
+                    let release = Operation::Release { resource, token, until, notice: None, ticket: None };
+                    state.submit(*link, release, timeout);
                 }
             }
             state.submit(self.link, operation, timeout);

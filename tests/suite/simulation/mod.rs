@@ -20,8 +20,11 @@ mod checker;
 mod client;
 mod entropy;
 mod history;
+mod line;
 mod link;
 mod network;
+mod notices;
+mod order;
 mod plan;
 mod primary;
 mod random;
@@ -37,6 +40,7 @@ use std::time::{Duration, Instant};
 use redlock_proxy::clock::Clock;
 use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
+use tokio::task::JoinHandle;
 
 use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
@@ -84,32 +88,47 @@ impl fmt::Display for Broken {
 
 /// Runs one world to its end, or to the first broken promise.
 fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    on_a_paused_clock(live(plan))
+}
+
+fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O needs nothing of the system");
-    runtime.block_on(live(plan))
+    runtime.block_on(world)
 }
 
-async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
-    let mut random = Random::new(plan.seed, 3);
-    let primaries = plan.primaries(&mut random);
+/// A world that goes on by itself, in which nobody does anything yet.
+fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
+    let primaries = plan.primaries(random);
     let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
     state.canary = plan.canary;
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
-    let counters = Arc::new(Counters::default());
+    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
     let around = Arc::new(Surroundings {
         world: Arc::clone(&world),
-        proxies: (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect(),
+        proxies: coordinators(),
+        without_lines: coordinators(),
         keys: plan.keys,
         quorum: plan.total / 2 + 1,
         drift: plan.drift(),
         canary: plan.canary,
         impatience: plan.impatience,
     });
-    let driver = tokio::spawn(network::drive(Arc::clone(&world)));
+    let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
+    let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
+    world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
+    let driver = tokio::spawn(network::drive(world));
+    (around, driver)
+}
+
+async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
+    let (around, driver) = begin(&plan, &mut random, &counters);
+    let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
             weather_a_storm(&plan, &around, storm, &mut random).await;
@@ -142,7 +161,7 @@ fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Cou
         Arc::new(node) as Arc<dyn LockNode>
     });
     let entropy = Arc::new(SeededEntropy { seed: plan.seed, canary: plan.canary });
-    Coordinator::new(nodes.collect(), plan.rules(), world.clock(), entropy, Arc::clone(counters))
+    Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
 /// Clients at work, and one misfortune after the other.
@@ -150,13 +169,19 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let world = &around.world;
     let end = world.now() + STORM;
     let first = storm * plan.clients;
-    let clients: Vec<_> = (first..first + plan.clients)
+    let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
             let client = Client::new(number, random.percent(70), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
+    for number in 0..plan.waiters {
+        let number = 100 * (storm + 1) + number;
+        let luck = Random::new(plan.seed, 100 + number as u64);
+        let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
+        clients.push(tokio::spawn(client.patient().live(end)));
+    }
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -195,6 +220,7 @@ async fn come_to_rest(plan: &Plan, around: &Arc<Surroundings>, storm: usize) {
         }
     });
     take_through_every_proxy(plan, around, 1_000 + storm, plan.keys).await;
+    line::is_served(plan, around, 10_000 * (storm + 1)).await;
 }
 
 /// A ttl later nothing holds any lock.
@@ -277,6 +303,11 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("releases", tally.releases, 8),
         ("withdrawals", tally.withdrawals, 100),
         ("clients that left", tally.clients_left, 5),
+        ("waits granted", tally.waits_granted, 12),
+        ("waits expired", tally.waits_expired, 12),
+        ("waits abandoned", tally.waits_abandoned, 4),
+        ("notices heard", tally.notices_heard, 150),
+        ("notices lost", tally.notices_lost, 60),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),
     ];

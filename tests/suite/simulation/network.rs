@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redlock_proxy::clock::Clock;
 use redlock_proxy::lock::NodeId;
 use tokio::sync::Notify;
@@ -18,6 +19,8 @@ use super::canaries::Canary;
 use super::checker::Checker;
 use super::history::Actor;
 use super::link::Link;
+use super::notices::Notices;
+use super::order::Order;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
 
@@ -33,13 +36,43 @@ pub(super) enum Request {
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Arrive { connection: usize, request: Request },
-    Answer { connection: usize, answer: Answer },
-    Flush { link: usize },
-    TimeOut { link: usize, item: u64 },
-    Silence { link: usize, connection: usize },
-    Open { link: usize },
-    Wake { primary: usize },
+    Arrive {
+        connection: usize,
+        request: Request,
+    },
+    Answer {
+        connection: usize,
+        answer: Answer,
+    },
+    Flush {
+        link: usize,
+    },
+    TimeOut {
+        link: usize,
+        item: u64,
+    },
+    Silence {
+        link: usize,
+        connection: usize,
+    },
+    Open {
+        link: usize,
+    },
+    Wake {
+        primary: usize,
+    },
+    /// What a primary tells a proxy that listens to it.
+    Notice {
+        link: usize,
+        notice: Bytes,
+    },
+    /// A proxy's subscription has broken, which it notices now.
+    Deaf {
+        link: usize,
+    },
+    Subscribe {
+        link: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +116,7 @@ pub(super) struct Incidents {
     pub(super) late_requests: u64,
     pub(super) timed_out: u64,
     pub(super) unsent: u64,
+    pub(super) notices_lost: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +126,8 @@ pub(super) struct State {
     pub(super) links: Vec<Link>,
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
+    pub(super) order: Order,
+    pub(super) notices: Notices,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
     pub(super) random: Random,
@@ -105,7 +141,7 @@ pub(super) struct State {
     /// Per link, until when its messages take longer, and by how much.
     pub(super) slow: Vec<Option<(Micros, Micros)>>,
     /// The usual travel time of each link, in microseconds.
-    distance: Vec<u64>,
+    pub(super) distance: Vec<u64>,
     events: BTreeMap<(Micros, u64), Event>,
     scheduled: u64,
     /// When the driver will look again, if nobody wakes it.
@@ -123,6 +159,8 @@ impl State {
             slow: vec![None; links.len()],
             distance,
             primaries,
+            order: Order::default(),
+            notices: Notices::new(links.len()),
             links,
             connections: Vec::new(),
             checker: Checker::new(keys),
@@ -218,6 +256,9 @@ impl State {
                 Event::Silence { link, connection } => self.listen(link, connection),
                 Event::Open { link } => self.open(link),
                 Event::Wake { primary } => self.wake(primary),
+                Event::Notice { link, notice } => self.hear(link, &notice),
+                Event::Deaf { link } => self.notices.listens_to(link, false),
+                Event::Subscribe { link } => self.notices.listens_to(link, true),
             }
         }
     }
@@ -248,12 +289,11 @@ impl State {
                 self.incidents.late_requests += u64::from(given_up);
                 let primary = self.links[link].primary;
                 let (answer, what) = self.primaries[primary].execute(self.now, work);
-                let (Work::Acquire { key, token, .. }
-                | Work::Sign { key, token, .. }
-                | Work::Extend { key, token, .. }
-                | Work::Release { key, token, .. }) = work;
-                let proxy = self.links[link].proxy as u64;
-                self.checker.history.add(self.now, *key, Actor::Primary(primary), what, Some(token), Some(proxy));
+                let (key, token, proxy) = (work.key(), work.token(), self.links[link].proxy as u64);
+                self.checker.history.add(self.now, key, Actor::Primary(primary), what, token, Some(proxy));
+                if let Some(notice) = work.notice() {
+                    self.publish(primary, notice);
+                }
                 answer
             }
         };
