@@ -21,6 +21,17 @@ pub const KEYS_AT_ONCE: usize = 64;
 /// The smallest ttl of a lock that is bound to its connection, in milliseconds: it must be renewed in time.
 pub const SESSION_TTL_MS: u64 = 100;
 
+/// A session's lock is renewed so many times in its ttl.
+pub const RENEWAL_FRACTION: u32 = 3;
+/// A renewal that did not settle is tried again after this fraction of the ttl at the longest.
+pub const RENEWAL_RETRY_FRACTION: u32 = 24;
+/// How many times that bound doubles: to the time between two renewals.
+pub const RENEWAL_RETRY_DOUBLINGS: u8 = 3;
+/// Renewals that are due within this time are sent together.
+pub const RENEWAL_SLACK: Duration = Duration::from_millis(5);
+/// Most renewals that are under way at a time: the clients' own commands must not wait behind all the locks of a proxy.
+pub const RENEWALS_AT_ONCE: usize = 1_024;
+
 /// Most primaries in a set.
 pub const PRIMARIES: usize = 9;
 /// The part of the drift allowance that does not depend on the ttl, in milliseconds.
@@ -190,6 +201,10 @@ const _: () = {
     assert!(OWNER_BYTES + 1 + TOKEN_HEX_DIGITS <= TOKEN_BYTES);
     assert!(TOKEN_BYTES <= HOLDER_BYTES);
     assert!(HOLDER_BYTES <= PRIMARY_REPLY_BYTES);
+    // The last of the doubled bounds is the time between two renewals.
+    assert!(RENEWAL_RETRY_FRACTION == RENEWAL_FRACTION << RENEWAL_RETRY_DOUBLINGS);
+    // The shortest of sessions has several tries within its validity.
+    assert!(SESSION_TTL_MS / RENEWAL_RETRY_FRACTION as u64 > 1);
     // A node set is a 16-bit mask.
     assert!(PRIMARIES <= 16);
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.

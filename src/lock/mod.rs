@@ -6,6 +6,7 @@
 
 mod acquire;
 mod extend;
+mod lease;
 mod name;
 mod release;
 mod tally;
@@ -13,6 +14,7 @@ mod time;
 
 pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
+pub use lease::{Confirmed, Lease, LeaseRules, LeaseStep};
 pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
