@@ -85,6 +85,18 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Records set anew by renewals where they were absent.
+    rextend_records_restored,
+    /// Locks that are bound to connections and held (a state).
+    session_locks,
+    /// Renewals of such locks that a quorum confirmed.
+    session_renewals,
+    /// Renewals that the answers did not settle.
+    session_renewal_failures,
+    /// Such locks that were lost.
+    session_lost,
+    /// Such locks that were released when their client closed its connection, or reset it.
+    session_released_on_close,
     /// Compare-and-deletes sent for what was not granted.
     withdrawals_sent,
     /// Withdrawals that some primary has not answered yet (a state).

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::coordinator::{Coordinator, Entropy, Rules, SystemEntropy};
+use crate::coordinator::{Coordinator, Entropy, Rules, SessionRules, SystemEntropy};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits::RESERVED_DESCRIPTORS;
@@ -80,6 +80,9 @@ impl Server {
         let primaries = Arc::new(Primaries::connect(&config, clock, &counters));
         let entropy = Arc::new(SystemEntropy);
         let coordinator = Coordinator::new(primaries.nodes(), rules(&config), clock, entropy, Arc::clone(&counters));
+        let mut keeper = JoinSet::new();
+        // To the very end: clients get as much time as there is to come back through another proxy.
+        keeper.spawn(Arc::clone(&coordinator).keep_leases());
         let look = snapshots(&config, &primaries, &drain);
         let service = Service::new(&config, coordinator, counters, drain.clone(), facts, look);
 
@@ -147,6 +150,7 @@ fn rules(config: &Config) -> Rules {
         attempts: config.attempts,
         retry_delay: config.retry_delay,
         node_timeout: config.node_timeout,
+        sessions: SessionRules::new(config.session, &config.limits),
     }
 }
 

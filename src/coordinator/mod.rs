@@ -5,28 +5,35 @@
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 
 mod entropy;
+mod lease_keeper;
+mod leases;
 mod node;
 mod outcome;
 mod retry;
 mod round;
+mod tenant;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use entropy::{Entropy, SystemEntropy};
+pub use leases::Seat;
 pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
+pub use tenant::{Loss, Tenant};
 
+use self::leases::Leases;
 use self::outcome::Attempt;
 use self::round::{AcquireRound, CountingRound, Troubles, Work};
 use crate::clock::Clock;
+use crate::config::{Limits, Session};
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Drift, Extend, ExtendVerdict, Moment, NodeId, NodeSet, Owner, Quorum, Release, ReleaseVerdict,
-    Resource, Token, Ttl,
+    AcquireVerdict, Confirmed, Drift, Extend, ExtendVerdict, LeaseRules, Moment, NodeId, NodeSet, Owner, Quorum,
+    Release, ReleaseVerdict, Resource, Token, Ttl,
 };
 
 /// The numbers that rounds go by; keys of the same names in the configuration.
@@ -38,6 +45,28 @@ pub struct Rules {
     pub attempts: u32,
     pub retry_delay: Duration,
     pub node_timeout: Duration,
+    pub sessions: SessionRules,
+}
+
+/// The numbers for locks that are bound to connections.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionRules {
+    /// How long one is renewed; `None`: as long as its connection lives.
+    pub max_lifetime: Option<Duration>,
+    /// How long its client may be silent before renewing pauses; `None`: for ever.
+    pub client_silence: Option<Duration>,
+    /// Most of them.
+    pub most: usize,
+    /// Most of one connection.
+    pub most_of_connection: usize,
+}
+
+impl SessionRules {
+    pub fn new(session: Session, limits: &Limits) -> Self {
+        let Session { max_lifetime, client_silence } = session;
+        let (most, most_of_connection) = (limits.session_locks, limits.session_locks_per_connection);
+        Self { max_lifetime, client_silence, most, most_of_connection }
+    }
 }
 
 /// The client on whose behalf an operation runs, as far as the operation cares: is it still there?
@@ -72,6 +101,7 @@ pub struct Coordinator {
     clock: Clock,
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
+    leases: Leases,
 }
 
 impl Coordinator {
@@ -84,7 +114,7 @@ impl Coordinator {
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         assert_eq!(nodes.len(), rules.quorum.total(), "one node for each primary that the quorum counts");
-        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters })
+        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters, leases: Leases::default() })
     }
 
     pub fn clock(&self) -> Clock {
@@ -140,19 +170,28 @@ impl Coordinator {
 
     /// Lets the lock live for at least `ttl` from now, if `token` holds it.
     pub async fn extend(self: Arc<Self>, resource: Resource, token: Token, ttl: Ttl) -> Extended {
-        let term = self.term(ttl);
-        let round = CountingRound::new(Extend::new(self.rules.quorum), Some(term), self.clock);
-        for (id, node) in self.nodes() {
-            let (resource, token, ticket) = (resource.clone(), token.clone(), round.ticket(id));
-            node.submit(Operation::Extend { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+        let lease = self.leases.find(&resource, &token);
+        if lease.as_ref().is_some_and(|lease| self.is_lapsed(lease)) {
+            self.counters.rextend_lost.increment();
+            return Extended::Lost;
         }
+        let term = self.term(self.clock.now(), ttl);
+        let round = self.submit_extension(&resource, &token, term);
         match round.verdict().await {
             ExtendVerdict::Extended => {
+                let asked = Confirmed { started: term.started, ttl };
+                if lease.as_ref().is_some_and(|lease| self.extended_bound(lease, asked)) {
+                    self.counters.rextend_lost.increment();
+                    return Extended::Lost;
+                }
                 self.counters.rextend_extended.increment();
-                Extended::Extended(Extension { coordinator: self, round, term })
+                Extended::Extended(Extension { coordinator: self, round, term, lease })
             }
             ExtendVerdict::Lost => {
                 self.counters.rextend_lost.increment();
+                if let Some(lease) = lease {
+                    self.lose_bound(&lease);
+                }
                 Extended::Lost
             }
             ExtendVerdict::NoQuorum => {
@@ -165,6 +204,10 @@ impl Coordinator {
 
     /// Deletes `token`'s records, everywhere, sooner or later; the verdict says whether it held the lock.
     pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
+        if let Some(lease) = self.leases.find(&resource, &token) {
+            // Before anything is submitted: no renewal comes behind it.
+            self.let_go(&lease);
+        }
         let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
         let until = self.withdrawal_deadline();
         for (id, node) in self.nodes() {
@@ -190,9 +233,9 @@ impl Coordinator {
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
         let &AcquireRequest { ref resource, ttl, ref owner } = request;
         let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(ttl), self.clock);
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(self.clock.now(), ttl), self.clock);
         let (coordinator, resource) = (Arc::clone(self), resource.clone());
-        let attempt = Attempt { coordinator, resource, token, round, kept: false, first };
+        let attempt = Attempt { coordinator, resource, token, round, kept: false, first, lease: None };
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let ticket = attempt.round.acquire_ticket(id);
@@ -221,10 +264,26 @@ impl Coordinator {
         }
     }
 
+    /// Asks all to let the record live longer.
+    fn submit_extension(&self, resource: &Resource, token: &Token, term: Term) -> Arc<CountingRound<Extend>> {
+        let (ttl, timeout) = (term.ttl, term.ttl.node_timeout(self.rules.node_timeout));
+        let round = CountingRound::new(Extend::new(self.rules.quorum), Some(term), self.clock);
+        for (id, node) in self.nodes() {
+            let (resource, token, ticket) = (resource.clone(), token.clone(), round.ticket(id));
+            node.submit(Operation::Extend { resource, token, ttl, ticket }, timeout);
+        }
+        round
+    }
+
     fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token) {
+        self.counters.withdrawals_sent.add(targets.len() as u64);
+        self.submit_releases(targets.iter(), resource, token);
+    }
+
+    /// Has the record deleted there, sooner or later; nobody waits for the answers.
+    fn submit_releases(&self, targets: impl Iterator<Item = NodeId>, resource: &Resource, token: &Token) {
         let until = self.withdrawal_deadline();
-        for id in targets.iter() {
-            self.counters.withdrawals_sent.increment();
+        for id in targets {
             let (resource, token) = (resource.clone(), token.clone());
             self.nodes[id.index()]
                 .submit(Operation::Release { resource, token, until, ticket: None }, self.rules.node_timeout);
@@ -237,8 +296,13 @@ impl Coordinator {
         self.clock.now().after(Duration::from_millis(longest.as_millis() + self.rules.drift.of(longest)))
     }
 
-    fn term(&self, ttl: Ttl) -> Term {
-        Term { started: self.clock.now(), ttl, drift: self.rules.drift }
+    fn term(&self, started: Moment, ttl: Ttl) -> Term {
+        Term { started, ttl, drift: self.rules.drift }
+    }
+
+    fn lease_rules(&self) -> LeaseRules {
+        let SessionRules { max_lifetime, client_silence, .. } = self.rules.sessions;
+        LeaseRules { drift: self.rules.drift, max_lifetime, client_silence }
     }
 
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {

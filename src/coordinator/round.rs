@@ -107,7 +107,11 @@ struct AcquireState {
     /// No request may leave any more.
     closed: bool,
     troubles: Troubles,
+    /// Who wants to know, once every primary has been heard of, where the token was never set.
+    heir: Option<Heir>,
 }
+
+type Heir = Box<dyn FnOnce(NodeSet) + Send>;
 
 impl AcquireRound {
     pub(super) fn new(quorum: Quorum, owner: Option<Owner>, term: Term, clock: Clock) -> Arc<Self> {
@@ -121,6 +125,7 @@ impl AcquireRound {
                 departed: NodeSet::EMPTY,
                 closed: false,
                 troubles: NO_TROUBLE,
+                heir: None,
             }),
         })
     }
@@ -166,6 +171,25 @@ impl AcquireRound {
         })
     }
 
+    /// Where the token certainly was never set, as far as is known by now, and where a record was asked to be signed.
+    pub(super) fn never_set(&self) -> (NodeSet, NodeSet) {
+        self.state.with(|state| (state.core.never_set(), state.core.signed()))
+    }
+
+    /// Tells `heir`, once every primary has been heard of, where the token was never set. At once when that is so.
+    pub(super) fn when_complete(&self, heir: impl FnOnce(NodeSet) + Send + 'static) {
+        let known = self.state.with(|state| {
+            if state.core.is_complete() {
+                return Some((heir, state.core.never_set()));
+            }
+            state.heir = Some(Box::new(heir));
+            None
+        });
+        if let Some((heir, never_set)) = known {
+            heir(never_set);
+        }
+    }
+
     pub(super) fn took_over(&self) -> bool {
         self.state.with(|state| state.core.took_over())
     }
@@ -201,10 +225,14 @@ impl AcquireState {
 
 impl AcquireRound {
     fn count(&self, node: NodeId, trouble: Option<Trouble>, vote: impl FnOnce(&mut Acquire)) {
+        let mut complete = None;
         self.state.change(|state| {
             vote(&mut state.core);
             if trouble.is_some() {
                 state.troubles[node.index()] = trouble;
+            }
+            if state.heir.is_some() && state.core.is_complete() {
+                complete = state.heir.take().map(|heir| (heir, state.core.never_set()));
             }
             if state.verdict.is_some() {
                 return state.core.is_complete();
@@ -212,6 +240,9 @@ impl AcquireRound {
             state.poll(self);
             state.has_work()
         });
+        if let Some((heir, never_set)) = complete {
+            heir(never_set);
+        }
     }
 
     fn depart(&self, node: NodeId) -> bool {
@@ -260,6 +291,8 @@ pub(super) trait Count: Send + 'static {
     fn handle_vote(&mut self, node: NodeId, vote: Self::Vote);
     fn poll(&mut self, now: Moment, term: Option<&Term>) -> Option<Self::Verdict>;
     fn answered(&self) -> NodeSet;
+    /// Whether every primary has been heard of.
+    fn is_complete(&self) -> bool;
 }
 
 impl Count for Extend {
@@ -278,6 +311,10 @@ impl Count for Extend {
     fn answered(&self) -> NodeSet {
         Self::answered(self)
     }
+
+    fn is_complete(&self) -> bool {
+        Self::is_complete(self)
+    }
 }
 
 impl Count for Release {
@@ -295,6 +332,10 @@ impl Count for Release {
     fn answered(&self) -> NodeSet {
         Self::answered(self)
     }
+
+    fn is_complete(&self) -> bool {
+        Self::is_complete(self)
+    }
 }
 
 impl<C: Count> CountingRound<C> {
@@ -304,6 +345,16 @@ impl<C: Count> CountingRound<C> {
 
     pub(super) async fn verdict(&self) -> C::Verdict {
         self.state.wait(|(count, _, _)| count.poll(self.clock.now(), self.term.as_ref())).await
+    }
+
+    /// Waits until every primary has been heard of: those that are silent are, when their time is over.
+    pub(super) async fn complete(&self) {
+        self.state.wait(|(count, _, _)| count.is_complete().then_some(())).await;
+    }
+
+    /// Looks at the votes.
+    pub(super) fn with<R>(&self, look: impl FnOnce(&C) -> R) -> R {
+        self.state.with(|(count, _, _)| look(count))
     }
 
     pub(super) fn report(&self) -> (NodeSet, Troubles) {
@@ -332,7 +383,7 @@ impl<C: Count> Ballot<C::Vote> for CountingRound<C> {
             troubles[node.index()] = trouble.or(troubles[node.index()].take());
             let first = !*decided && count.poll(self.clock.now(), self.term.as_ref()).is_some();
             *decided |= first;
-            first
+            first || count.is_complete()
         });
     }
 }

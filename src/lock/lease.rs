@@ -143,6 +143,12 @@ impl Lease {
         }
     }
 
+    /// When it has to be looked at next, whatever may hinder a renewal then; `None` when never.
+    pub fn next_look(&self) -> Option<Moment> {
+        let at = if self.renewing { self.until } else { self.due.min(self.until) };
+        (self.standing == Standing::Kept).then_some(at)
+    }
+
     /// A renewal begins; returns the ttl to ask for.
     pub fn begin_renewal(&mut self, now: Moment) -> Ttl {
         self.renewing = true;

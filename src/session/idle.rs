@@ -1,6 +1,6 @@
 //! Connections that are of no use to anybody, and when they are closed.
 //!
-//! A client that waits for a lock is not idle, and one that neither sends nor reads is, whatever it is owed. The timer
+//! A client that waits for a lock or holds one that is bound to its connection is not idle, and one that neither sends nor reads is, whatever it is owed. The timer
 //! is not set anew with every request: it runs out, looks when the connection was last of use, and sleeps for the rest.
 
 use std::future::pending;
@@ -22,7 +22,8 @@ impl Session {
     pub(super) fn look_whether_idle(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
         let (Some(timer), Some(limit)) = (timer, self.idle_limit) else { return };
         let is_patient = self.through.as_ref().is_some_and(|through| through.is_patient());
-        if self.in_flight > 0 || (is_patient && !self.service.drain.has_begun()) {
+        let is_of_use = is_patient || self.tenancy.has_locks();
+        if self.in_flight > 0 || (is_of_use && !self.service.drain.has_begun()) {
             self.touch();
         }
         let due = self.active_at + limit;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::reply_queue::{ReplyId, Settled, Timed};
 use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released,
+    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released, Tenant,
 };
-use crate::lock::Moment;
+use crate::lock::{Moment, Resource, Token};
 use crate::protocol::Reply;
 
 /// A lock command that was read and has not begun.
@@ -45,6 +45,7 @@ impl Timed for LockReply {
             Self::Granted { grant, .. } => {
                 grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, None))
             }
+            Self::Extended(extension) if extension.is_lost() => Some(Rextend::lost()),
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
         }
     }
@@ -59,17 +60,20 @@ impl Timed for LockReply {
 
 impl Launch {
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
-    pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
+    pub(super) async fn execute(
+        self,
+        coordinator: Arc<Coordinator>,
+        caller: Arc<Caller>,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Finished {
         let (resources, waited) = (self.command.resources(), self.command.waits());
+        // What this connection has lost it never holds again, whatever the primaries may still have of it.
+        let is_lost =
+            |resource: &Resource, token: &Token| tenant.as_ref().is_some_and(|tenant| tenant.has_lost(resource, token));
         let settled = match self.command {
-            LockCommand::Rlock(Rlock { resource, ttl, options }) => {
-                // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
-                match coordinator.acquire(request, caller).await {
-                    Acquired::Granted(grant) => Settled::Timed(LockReply::Granted { grant, read_at: self.read_at }),
-                    Acquired::Refused => Settled::Reply(Rlock::refused()),
-                    Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
+            LockCommand::Rlock(command) => acquire(command, self.read_at, coordinator, caller, tenant.as_ref()).await,
+            LockCommand::Runlock(Runlock { resource, token }) if is_lost(&resource, &token) => {
+                Settled::Reply(Runlock::released(false))
             }
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
@@ -78,11 +82,14 @@ impl Launch {
                     Released::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
+            LockCommand::Rextend(Rextend { resource, token, .. }) if is_lost(&resource, &token) => {
+                Settled::Reply(Rextend::lost())
+            }
             LockCommand::Rextend(Rextend { resource, token, ttl }) => {
-                match coordinator.extend(resource, token, ttl).await {
+                match coordinator.extend(resource.clone(), token.clone(), ttl).await {
                     Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
-                    Extended::Lost => Settled::Reply(Rextend::lost()),
-                    Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                    Extended::NoQuorum(reason) if !is_lost(&resource, &token) => Settled::Reply(not_settled(reason)),
+                    Extended::Lost | Extended::NoQuorum(_) => Settled::Reply(Rextend::lost()),
                 }
             }
             LockCommand::Rmlock(_)
@@ -92,6 +99,33 @@ impl Launch {
             | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
         };
         Finished { reply: self.reply, resources, waited, settled }
+    }
+}
+
+async fn acquire(
+    Rlock { resource, ttl, options }: Rlock,
+    read_at: Option<Moment>,
+    coordinator: Arc<Coordinator>,
+    caller: Arc<Caller>,
+    tenant: Option<&Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let seat = match options.session.zip(tenant).map(|(binding, tenant)| (coordinator.reserve(tenant), binding.notify))
+    {
+        None => None,
+        Some((Some(seat), notify)) => Some((seat, notify)),
+        Some((None, _)) => return Settled::Reply(Reply::Error("ERR max number of session locks reached".into())),
+    };
+    // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
+    let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
+    match coordinator.acquire(request, caller).await {
+        Acquired::Granted(mut grant) => {
+            if let Some((seat, notify)) = seat {
+                grant.bind(seat, notify);
+            }
+            Settled::Timed(LockReply::Granted { grant, read_at })
+        }
+        Acquired::Refused => Settled::Reply(Rlock::refused()),
+        Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
     }
 }
 

@@ -26,6 +26,7 @@ mod reply_queue;
 mod requests;
 mod service;
 mod subscriptions;
+mod tenancy;
 mod through;
 
 use std::collections::VecDeque;
@@ -50,6 +51,7 @@ use self::idle::expired;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
+use self::tenancy::Tenancy;
 use self::through::Through;
 use crate::command::Resources;
 use crate::coordinator::Caller;
@@ -57,6 +59,7 @@ use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
 use crate::net::{Peer, Socket};
 use crate::protocol::RequestDecoder;
+use crate::router::LocalRequest;
 
 #[cfg(doc)]
 use crate::coordinator::Grant;
@@ -105,6 +108,10 @@ struct Session {
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
+    /// The locks that are bound to the connection.
+    tenancy: Tenancy,
+    /// A RESET that waits for what is under way.
+    reset: Option<LocalRequest>,
     /// How long the connection may be of no use before it is closed.
     idle_limit: Option<Duration>,
     /// The way to the upstream, where there is one.
@@ -128,6 +135,8 @@ impl Session {
             idle_limit: service.limits.idle_timeout,
             through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
             relayed: 0,
+            tenancy: Tenancy::new(Arc::clone(&service.coordinator)),
+            reset: None,
             service,
             socket,
             stage: Stage::Open,
@@ -155,12 +164,14 @@ impl Session {
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
                 while let Some(launch) = self.next_launch() {
-                    running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                    let (coordinator, caller) = (Arc::clone(&self.service.coordinator), Arc::clone(&self.caller));
+                    running.push(launch.execute(coordinator, caller, self.tenancy.tenant()));
                 }
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
             }
             self.relay();
+            self.tell_losses();
             self.write();
             if self.is_over() {
                 break;
@@ -176,6 +187,7 @@ impl Session {
                 biased;
                 finished = next(&mut running) => self.finish(finished),
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
+                () = self.tenancy.bereaved() => {}
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
                     // A holder gets the chance to release; one that is silent is not waited for to the end.
@@ -203,11 +215,13 @@ impl Session {
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
+                self.tenancy.close();
                 self.stage = Stage::Ended;
             }
             Ok(_) => {
                 self.starved = false;
                 self.touch();
+                self.tenancy.hear();
                 if let Some(through) = &mut self.through {
                     through.try_again();
                 }
@@ -282,11 +296,16 @@ impl Session {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
                 Err(error) => return self.lose(&error),
             };
-            let Self { replies, service, unconfirmed, caller, .. } = self;
+            let Self { replies, service, unconfirmed, tenancy, caller, .. } = self;
             replies.wrote(count, |delivered| {
                 if let LockReply::Granted { grant, read_at } = delivered {
                     service.note_latency(&grant, read_at);
-                    if caller.has_left() { unconfirmed.push(grant) } else { grant.hand_over() }
+                    // One that is bound is released with the connection.
+                    if caller.has_left() && !grant.is_bound() {
+                        unconfirmed.push(grant);
+                    } else {
+                        tenancy.hand_over(grant);
+                    }
                 }
             });
             if count < length {
@@ -315,6 +334,7 @@ impl Session {
     /// Nothing can be written any more, or shall be: grants that were not delivered are withdrawn.
     fn give_up(&mut self) {
         self.stage = Stage::Broken;
+        self.tenancy.lose();
         self.caller.leave();
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
@@ -324,6 +344,7 @@ impl Session {
     /// Whether another request may be taken on: nothing is full.
     fn may_take(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Ended)
+            && self.reset.is_none()
             && self.in_flight < self.service.limits.pipeline_depth
             && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
-use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
+use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits as defaults;
@@ -213,11 +213,13 @@ pub(super) struct Proxy {
     pub(super) address: Address,
     /// Ends when every session of a drained proxy has.
     pub(super) door: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.door.abort();
+        self.keeper.abort();
     }
 }
 
@@ -234,10 +236,12 @@ impl Proxy {
             attempts: config.attempts,
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
+            sessions: SessionRules::new(config.session, &config.limits),
         };
         let counters = Arc::new(Counters::default());
         let coordinator =
             Coordinator::new(nodes.collect(), rules, Clock::runtime(), Arc::new(SystemEntropy), Arc::clone(&counters));
+        let keeper = tokio::spawn(Arc::clone(&coordinator).keep_leases());
         let facts = Facts {
             started: Moment::from_micros(0),
             run_id: "0".repeat(40),
@@ -251,7 +255,7 @@ impl Proxy {
         let listener = Listener::bind(&config.listen[0]).await.expect("a free port");
         let address = listener.local_address().expect("a bound address");
         let door = tokio::spawn(take_in(Arc::clone(&service), listener));
-        Self { service, script, address, door }
+        Self { service, script, address, door, keeper }
     }
 
     pub(super) async fn connect(&self) -> Client {

@@ -199,6 +199,7 @@ impl Session {
             return Step::Onward;
         }
         self.connection.reset();
+        self.tenancy.reset();
         through.show_credentials()
     }
 

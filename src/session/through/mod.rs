@@ -161,6 +161,8 @@ pub(super) struct Through {
     deadline: Option<Pin<Box<Sleep>>>,
     /// It has not.
     is_overdue: bool,
+    /// The connection has ended, and something that was sent over it may still be run.
+    left_behind: bool,
     /// Our half of the connection has been ended; set to when the upstream has to have ended its own.
     leaving: Option<Pin<Box<Sleep>>>,
 }
@@ -186,6 +188,7 @@ impl Through {
             stirred: false,
             deadline: None,
             is_overdue: false,
+            left_behind: false,
             leaving: None,
         })
     }
@@ -224,6 +227,20 @@ impl Through {
     /// can come between the parts of another.
     fn is_settled(&self) -> bool {
         self.cleared == 0 && self.question.is_empty() && !self.mode.owes() && !self.in_part
+    }
+
+    /// Whether nothing of what was sent can still be run: it has been, or never will be.
+    pub(super) fn has_run_all(&self) -> bool {
+        match self.link {
+            Link::Closed | Link::Opening(_) => true,
+            Link::Open(_) => self.is_settled() && !self.mode.is_in_doubt(),
+            Link::Lost => !self.left_behind,
+        }
+    }
+
+    /// Whether the client is in the middle of a reply, or its connection is not made of replies any more.
+    pub(super) fn is_inside_reply(&self) -> bool {
+        self.in_part || self.mode.standing() == Standing::Raw
     }
 
     /// What is waited for may never come, where the replies cannot be counted: so not for ever. What a command that
@@ -281,7 +298,10 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
             tokio::select! {
                 biased;
                 () = super::ready(socket, interest) => {}
-                () = super::expired(leaving) => through.link = Link::Lost,
+                () = super::expired(leaving) => {
+                    through.left_behind = !through.has_run_all();
+                    through.link = Link::Lost;
+                }
                 () = super::expired(&mut through.deadline) => {
                     through.deadline = None;
                     (through.is_overdue, through.stirred) = (true, true);

@@ -77,6 +77,7 @@ impl Session {
         self.look_at_replies(through);
         if !matches!(through.gate, Gate::Resetting) && through.mode.take_reset() {
             self.connection.reset();
+            self.tenancy.reset();
         }
         let version = through.mode.version();
         if version != self.connection.version() {

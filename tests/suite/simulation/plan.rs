@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redlock_proxy::coordinator::Rules;
+use redlock_proxy::coordinator::{Rules, SessionRules};
 use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
 use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
@@ -92,6 +92,7 @@ impl Plan {
             attempts: 3,
             retry_delay: Duration::from_millis(25),
             node_timeout: Duration::from_millis(40),
+            sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },
         }
     }
 }
