@@ -19,6 +19,7 @@ mod owner;
 mod reasons;
 mod relay;
 mod secrecy;
+mod session;
 mod shutdown;
 mod simulation;
 mod traps;
