@@ -327,6 +327,10 @@ impl Session {
     /// The connection has failed.
     fn lose(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the connection is lost");
+        // Linux says so of a stream that had ended before: one that is cut off in its middle is reset.
+        if cfg!(target_os = "linux") && error.kind() == ErrorKind::BrokenPipe {
+            self.tenancy.close();
+        }
         self.unconfirmed.withdraw(&self.service);
         self.give_up();
     }
