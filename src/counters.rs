@@ -97,6 +97,16 @@ counters! {
     session_lost,
     /// Such locks that were released when their client closed its connection, or reset it.
     session_released_on_close,
+    /// Several locks won together.
+    rmlock_granted,
+    /// Several locks of which somebody else held one to the end.
+    rmlock_refused,
+    /// Several locks of which the answers did not settle one, or settled it too late.
+    rmlock_noquorum,
+    /// Fencing tokens handed out with locks.
+    fences_issued,
+    /// Fencing numbers drawn anew, because a quorum had not accepted the one before.
+    fences_second_round,
     /// Compare-and-deletes sent for what was not granted.
     withdrawals_sent,
     /// Withdrawals that some primary has not answered yet (a state).

@@ -31,6 +31,8 @@ pub const RENEWAL_RETRY_DOUBLINGS: u8 = 3;
 pub const RENEWAL_SLACK: Duration = Duration::from_millis(5);
 /// Most renewals that are under way at a time: the clients' own commands must not wait behind all the locks of a proxy.
 pub const RENEWALS_AT_ONCE: usize = 1_024;
+/// How often a fencing number is drawn anew, each time a larger step ahead, before the attempt is given up.
+pub const FENCE_STEPS: u32 = 6;
 
 /// Most primaries in a set.
 pub const PRIMARIES: usize = 9;

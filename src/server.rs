@@ -151,6 +151,7 @@ fn rules(config: &Config) -> Rules {
         retry_delay: config.retry_delay,
         node_timeout: config.node_timeout,
         sessions: SessionRules::new(config.session, &config.limits),
+        fence_retention: config.fence_retention,
     }
 }
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::counting::CountingRound;
 use super::leases::{Held, HeldState, Name, Seat};
 use super::node::{Ballot, Operation, Ticket, Trouble};
-use super::round::{AcquireRound, CountingRound};
+use super::round::AcquireRound;
 use super::{Coordinator, Tenant};
 use crate::counters::Counters;
 use crate::limits::RENEWALS_AT_ONCE;
@@ -75,14 +76,27 @@ impl Coordinator {
 
     /// The same, when the client has not read all that it was told: what it had before may rest on what was signed.
     pub fn release_unread(&self, tenant: &Tenant) {
-        tenant.bound().iter().for_each(|held| self.release_bound(held, held.lock().lease.signed()));
+        for held in tenant.bound() {
+            let signed = held.lock().lease.signed();
+            self.release_bound(&held, signed);
+        }
     }
 
-    /// The connection has ended otherwise: its client may be alive and count on its locks. They end with their ttl.
+    /// The connection has ended. What is still bound to it ends with its ttl: its client may be alive and count on that.
     pub fn abandon_all(&self, tenant: &Tenant) {
         for held in tenant.bound() {
             self.let_go(&held);
         }
+        for held in tenant.leave() {
+            self.leases.forget(&held);
+        }
+    }
+
+    /// The number of the client to whose connection this lock is bound.
+    pub(super) fn client_of(&self, resource: &Resource, token: &Token) -> Option<u64> {
+        let held = self.leases.find(resource, token)?;
+        let is_alive = held.lock().lease.is_alive();
+        is_alive.then(|| held.tenant.client())
     }
 
     /// The owner has taken over a lock that this connection may have held: what was bound to it was given up for that.
@@ -154,7 +168,11 @@ impl Coordinator {
     /// Renews it no more. False when it was over before.
     pub(super) fn let_go(&self, held: &Arc<Held>) -> bool {
         let was_alive = held.lock().lease.end();
-        self.unbind(held);
+        if was_alive {
+            self.retire(held);
+            held.tenant.unbind(&held.name);
+            self.leases.forget(held);
+        }
         was_alive
     }
 
@@ -186,8 +204,8 @@ impl Coordinator {
         }
     }
 
-    /// Whether the lock's validity is over, of which nobody may have taken notice.
-    pub(super) fn is_lapsed(&self, held: &Arc<Held>) -> bool {
+    /// Whether the lock has been lost, or its validity is over, of which nobody may have taken notice.
+    pub(super) fn is_lost(&self, held: &Arc<Held>) -> bool {
         let mut state = held.lock();
         let step = state.lease.poll(self.clock.now(), held.tenant.heard(), &self.lease_rules());
         let is_lost = state.lease.is_lost();
@@ -265,8 +283,10 @@ impl Coordinator {
         for node in nodes.iter() {
             let (resource, token) = (held.name.resource.clone(), held.name.token.clone());
             let ticket = Ticket::new(Arc::clone(&ballot), node);
-            self.nodes[node.index()]
-                .submit(Operation::Acquire { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+            self.nodes[node.index()].submit(
+                Operation::Acquire { resource, token, ttl, raise: None, ticket },
+                ttl.node_timeout(self.rules.node_timeout),
+            );
         }
     }
 
@@ -274,8 +294,10 @@ impl Coordinator {
     fn mourn(&self, held: &Arc<Held>, reason: &str) {
         let Name { resource, token } = &held.name;
         let signed = held.lock().lease.signed();
-        held.tenant.lose(&held.name, held.notify, self.rules.sessions.most_of_connection);
-        self.unbind(held);
+        self.retire(held);
+        if let Some(forgotten) = held.tenant.lose(held, self.rules.sessions.most_of_connection) {
+            self.leases.forget(&forgotten);
+        }
         self.counters.session_lost.increment();
         let rest: NodeSet = self.rules.quorum.nodes().collect::<NodeSet>().without(signed);
         self.withdraw(rest, resource, token);
@@ -283,11 +305,11 @@ impl Coordinator {
         tracing::warn!(%key, client = held.tenant.client(), reason, "the lock of a session is lost");
     }
 
-    fn unbind(&self, held: &Arc<Held>) {
+    fn retire(&self, held: &Arc<Held>) {
         if std::mem::take(&mut held.lock().is_counted) {
             self.counters.session_locks.decrement();
         }
-        self.leases.unbind(held);
+        self.leases.retire(held);
     }
 }
 

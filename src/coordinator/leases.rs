@@ -115,7 +115,7 @@ impl Eq for Bound {}
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     bound: DashSet<Bound>,
-    /// How many are bound: who asks for one need not look for it where there is none.
+    /// How many are there, lost ones as well: who asks for one need not look for it where there is none.
     count: AtomicUsize,
     /// How many are bound or about to be.
     seats: Arc<AtomicUsize>,
@@ -152,19 +152,21 @@ impl Leases {
         held
     }
 
-    /// Forgets a lock whose lease is over.
-    pub(super) fn unbind(&self, held: &Arc<Held>) {
-        if self.bound.remove(&held.name).is_none() {
-            return;
-        }
-        self.count.fetch_sub(1, Ordering::SeqCst);
-        held.tenant.unbind(&held.name);
+    /// A lock is over: nothing is done for it any more, and it takes no room among those that are held.
+    pub(super) fn retire(&self, held: &Arc<Held>) {
         let seat = {
             let mut state = held.lock();
             self.set_timer_at(held, &mut state, None);
             state.seat.take()
         };
         drop(seat);
+    }
+
+    /// Nobody asks for it any more either.
+    pub(super) fn forget(&self, held: &Arc<Held>) {
+        if self.bound.remove(&held.name).is_some() {
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     pub(super) fn find(&self, resource: &Resource, token: &Token) -> Option<Arc<Held>> {

@@ -4,35 +4,46 @@
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 
+mod counting;
 mod entropy;
+mod explain;
+mod fencing;
+mod inspect;
 mod lease_keeper;
 mod leases;
 mod node;
 mod outcome;
 mod retry;
 mod round;
+mod several;
 mod tenant;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use entropy::{Entropy, SystemEntropy};
+pub use inspect::Inspection;
 pub use leases::Seat;
-pub use node::{Ballot, LockNode, Operation, Ticket, Trouble, Vote};
+pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
+pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeveral};
 pub use tenant::{Loss, Tenant};
 
+use self::counting::CountingRound;
 use self::leases::Leases;
 use self::outcome::Attempt;
-use self::round::{AcquireRound, CountingRound, Troubles, Work};
+use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
 use crate::config::{Limits, Session};
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Confirmed, Drift, Extend, ExtendVerdict, LeaseRules, Moment, NodeId, NodeSet, Owner, Quorum,
+    AcquireVerdict, Confirmed, Drift, Extend, ExtendVerdict, Fence, LeaseRules, Moment, NodeId, NodeSet, Owner, Quorum,
     Release, ReleaseVerdict, Resource, Token, Ttl,
 };
 
@@ -45,6 +56,8 @@ pub struct Rules {
     pub attempts: u32,
     pub retry_delay: Duration,
     pub node_timeout: Duration,
+    /// How long a fencing counter is kept that is not used.
+    pub fence_retention: Duration,
     pub sessions: SessionRules,
 }
 
@@ -92,6 +105,8 @@ pub struct AcquireRequest {
     pub resource: Resource,
     pub ttl: Ttl,
     pub owner: Option<Owner>,
+    /// Whether a fencing token is wanted.
+    pub fence: bool,
 }
 
 /// Lock operations over one set of primaries.
@@ -129,26 +144,13 @@ impl Coordinator {
             match self.drive(&attempt, &caller).await {
                 AcquireVerdict::Granted => {
                     self.counters.rlock_granted.increment();
+                    if attempt.round.fence().is_some() {
+                        self.counters.fences_issued.increment();
+                    }
                     if attempt.round.took_over() {
                         self.counters.rlock_taken_over.increment();
                     }
                     return Acquired::Granted(Grant(attempt));
-                }
-                AcquireVerdict::TooLate => {
-                    self.counters.rlock_too_late.increment();
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), true));
-                }
-                AcquireVerdict::NoQuorum => {
-                    self.counters.rlock_noquorum.increment();
-                    // The error names what is wrong with each primary: those that were not lost yet are waited for.
-                    attempt.round.complete().await;
-                    return Acquired::NoQuorum(self.explain(attempt.round.report(), false));
-                }
-                AcquireVerdict::Abandoned => {
-                    self.counters.rlock_abandoned.increment();
-                    let (answered, _) = attempt.round.report();
-                    let reason = ("the take-over", "was not begun, since the client's stream has ended".to_owned());
-                    return Acquired::NoQuorum(self.no_quorum(answered, &[reason]));
                 }
                 AcquireVerdict::Held => break,
                 AcquireVerdict::Split => {
@@ -162,6 +164,15 @@ impl Coordinator {
                     }
                     self.counters.rlock_split_retries.increment();
                 }
+                verdict => {
+                    match verdict {
+                        AcquireVerdict::TooLate => &self.counters.rlock_too_late,
+                        AcquireVerdict::Abandoned => &self.counters.rlock_abandoned,
+                        _ => &self.counters.rlock_noquorum,
+                    }
+                    .increment();
+                    return Acquired::NoQuorum(self.why_not(&attempt, verdict).await);
+                }
             }
         }
         self.counters.rlock_refused.increment();
@@ -171,7 +182,7 @@ impl Coordinator {
     /// Lets the lock live for at least `ttl` from now, if `token` holds it.
     pub async fn extend(self: Arc<Self>, resource: Resource, token: Token, ttl: Ttl) -> Extended {
         let lease = self.leases.find(&resource, &token);
-        if lease.as_ref().is_some_and(|lease| self.is_lapsed(lease)) {
+        if lease.as_ref().is_some_and(|lease| self.is_lost(lease)) {
             self.counters.rextend_lost.increment();
             return Extended::Lost;
         }
@@ -187,26 +198,30 @@ impl Coordinator {
                 self.counters.rextend_extended.increment();
                 Extended::Extended(Extension { coordinator: self, round, term, lease })
             }
-            ExtendVerdict::Lost => {
+            ExtendVerdict::NoQuorum if !lease.as_ref().is_some_and(|lease| self.is_lost(lease)) => {
+                self.counters.rextend_noquorum.increment();
+                let too_late = term.validity(self.clock.now()).is_none();
+                Extended::NoQuorum(self.explain(round.report(), too_late))
+            }
+            ExtendVerdict::Lost | ExtendVerdict::NoQuorum => {
                 self.counters.rextend_lost.increment();
                 if let Some(lease) = lease {
                     self.lose_bound(&lease);
                 }
                 Extended::Lost
             }
-            ExtendVerdict::NoQuorum => {
-                self.counters.rextend_noquorum.increment();
-                let too_late = term.validity(self.clock.now()).is_none();
-                Extended::NoQuorum(self.explain(round.report(), too_late))
-            }
         }
     }
 
     /// Deletes `token`'s records, everywhere, sooner or later; the verdict says whether it held the lock.
     pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
-        if let Some(lease) = self.leases.find(&resource, &token) {
+        if let Some(lease) = self.leases.find(&resource, &token)
             // Before anything is submitted: no renewal comes behind it.
-            self.let_go(&lease);
+            && !self.let_go(&lease)
+            && self.is_lost(&lease)
+        {
+            self.counters.runlock_not_held.increment();
+            return Released::NotHeld;
         }
         let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
         let until = self.withdrawal_deadline();
@@ -231,36 +246,72 @@ impl Coordinator {
     }
 
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool) -> Attempt {
-        let &AcquireRequest { ref resource, ttl, ref owner } = request;
-        let token = Token::sign(owner.as_ref(), self.entropy.token_bytes());
-        let round = AcquireRound::new(self.rules.quorum, owner.clone(), self.term(self.clock.now(), ttl), self.clock);
+        self.start_attempt_with(
+            request,
+            self.new_token(request.owner.as_ref()),
+            self.term(self.clock.now(), request.ttl),
+            first,
+        )
+    }
+
+    fn new_token(&self, owner: Option<&Owner>) -> Token {
+        Token::sign(owner, self.entropy.token_bytes())
+    }
+
+    fn start_attempt_with(
+        self: &Arc<Self>,
+        request: &AcquireRequest,
+        token: Token,
+        term: Term,
+        first: bool,
+    ) -> Attempt {
+        let &AcquireRequest { ref resource, ttl, ref owner, fence } = request;
+        let number = fence.then(|| self.fence_clock());
+        let fence = number.map(|number| Fence::new(self.rules.quorum, number));
+        let round = AcquireRound::new(self.rules.quorum, owner.clone(), fence, term, self.clock);
         let (coordinator, resource) = (Arc::clone(self), resource.clone());
         let attempt = Attempt { coordinator, resource, token, round, kept: false, first, lease: None };
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let look = request.owner.is_some();
+            let raise = number.map(|number| Box::new(self.raise(&attempt, id, number, look)));
             let ticket = attempt.round.acquire_ticket(id);
-            node.submit(Operation::Acquire { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+            node.submit(
+                Operation::Acquire { resource, token, ttl, raise, ticket },
+                ttl.node_timeout(self.rules.node_timeout),
+            );
         }
         attempt
     }
 
-    /// Waits for the attempt's verdict; signs own records anew when that is what it takes.
+    /// Waits for the attempt's verdict; signs own records anew, or raises a larger number, when that is what it takes.
     async fn drive(&self, attempt: &Attempt, caller: &Caller) -> AcquireVerdict {
+        let mut raised_anew = false;
         loop {
-            let found = match attempt.round.work().await {
+            match attempt.round.work().await {
                 Work::Done(verdict) => return verdict,
                 Work::Sign(_) if caller.has_left() => return attempt.round.abandon(),
-                Work::Sign(found) => found,
-            };
-            let ttl = attempt.round.term.ttl;
-            for (id, found) in found {
-                let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
-                let ticket = attempt.round.sign_ticket(id);
-                self.nodes[id.index()].submit(
-                    Operation::Sign { resource, found, token, ttl, ticket },
-                    ttl.node_timeout(self.rules.node_timeout),
-                );
+                Work::Sign(found) => self.sign(attempt, found),
+                Work::Raise(number, nodes) => {
+                    if !std::mem::replace(&mut raised_anew, true) {
+                        self.counters.fences_second_round.increment();
+                    }
+                    self.raise_anew(attempt, number, nodes);
+                }
             }
+        }
+    }
+
+    fn sign(&self, attempt: &Attempt, found: Vec<(NodeId, Bytes)>) {
+        let ttl = attempt.round.term.ttl;
+        let nodes = found.iter().map(|(id, _)| *id).collect();
+        let number = attempt.round.number_for_signing(nodes, || self.fence_clock());
+        for (id, found) in found {
+            let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
+            let raise = number.map(|number| Box::new(self.raise(attempt, id, number, true)));
+            let ticket = attempt.round.sign_ticket(id);
+            let operation = Operation::Sign { resource, found, token, ttl, raise, ticket };
+            self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
     }
 
@@ -307,24 +358,5 @@ impl Coordinator {
 
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {
         self.rules.quorum.nodes().zip(&self.nodes)
-    }
-
-    /// The error text of a round: who answered, what was wrong with the others. In a round that was won too late that
-    /// is what is wrong with those that answered.
-    fn explain(&self, (answered, troubles): (NodeSet, Troubles), too_late: bool) -> NoQuorum {
-        let mut reasons = Vec::new();
-        for (id, node) in self.nodes() {
-            let reason = match &troubles[id.index()] {
-                Some(trouble) => trouble.to_string(),
-                None if too_late && answered.contains(id) => Trouble::AnsweredTooLate.to_string(),
-                None => continue,
-            };
-            reasons.push((node.address(), reason));
-        }
-        self.no_quorum(answered, &reasons)
-    }
-
-    fn no_quorum(&self, answered: NodeSet, reasons: &[(&str, String)]) -> NoQuorum {
-        NoQuorum::new(answered.len(), self.rules.quorum.total(), self.rules.quorum.needed(), reasons)
     }
 }

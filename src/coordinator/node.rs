@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::lock::{AcquireVote, ExtendVote, Moment, NodeId, ReleaseVote, Resource, SignVote, Token, Ttl};
+use crate::lock::{
+    AcquireVote, ExtendVote, FenceNumber, InspectVote, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote,
+    Token, Ttl,
+};
 
 /// One independent server of the set, as the coordinator sees it.
 pub trait LockNode: Send + Sync + 'static {
@@ -21,15 +24,42 @@ pub trait LockNode: Send + Sync + 'static {
     /// Takes `operation` on; its ticket is cast after `timeout` at the latest. Never blocks. Operations on one resource
     /// take effect in the order in which they were submitted.
     fn submit(&self, operation: Operation, timeout: Duration);
+
+    /// What its clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
+    fn wall_clock(&self, now: Moment) -> Option<u64>;
+}
+
+/// A fencing counter to be raised. Boxed in operations, most of which have none.
+#[derive(Debug)]
+pub struct Raise {
+    pub number: FenceNumber,
+    /// How long the counter lives when it is not used.
+    pub retention: Duration,
+    /// Whether to look behind it if the record bears the attempt's token: it may have been ended meanwhile.
+    pub look: bool,
+    pub ticket: Ticket<RaiseVote>,
 }
 
 /// What a primary is asked to do.
 #[derive(Debug)]
 pub enum Operation {
-    /// Set the record if there is none, and say who holds it otherwise.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<AcquireVote> },
+    /// Set the record if there is none, and say who holds it otherwise. Directly behind it, raise the counter, if one is to
+    /// be raised.
+    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Box<Raise>>, ticket: Ticket<AcquireVote> },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
-    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, ticket: Ticket<SignVote> },
+    /// Directly behind it, raise the counter, if one is to be raised.
+    Sign {
+        resource: Resource,
+        found: Bytes,
+        token: Token,
+        ttl: Ttl,
+        raise: Option<Box<Raise>>,
+        ticket: Ticket<SignVote>,
+    },
+    /// Raise the counter, where the lock was granted before.
+    Raise { resource: Resource, token: Token, raise: Box<Raise> },
+    /// Say who holds the key, and for how long.
+    Inspect { resource: Resource, ticket: Ticket<InspectVote> },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
@@ -53,6 +83,16 @@ impl Vote for AcquireVote {
 impl Vote for SignVote {
     const SILENT: Self = Self::Silent;
     const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for RaiseVote {
+    const SILENT: Self = Self::Silent;
+    const UNSENT: Self = Self::Unsent;
+}
+
+impl Vote for InspectVote {
+    const SILENT: Self = Self::Unknown;
+    const UNSENT: Self = Self::Unknown;
 }
 
 impl Vote for ExtendVote {

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Coordinator;
+use super::counting::CountingRound;
 use super::leases::{Held, Seat};
-use super::round::{AcquireRound, CountingRound, Term};
+use super::round::{AcquireRound, Term};
 use crate::limits::NOQUORUM_LINE_BYTES;
-use crate::lock::{Extend, Moment, Resource, Token, Validity};
+use crate::lock::{Extend, FenceNumber, Moment, Resource, Token, Validity};
 
 /// The end of [`Coordinator::acquire`].
 #[derive(Debug)]
@@ -67,6 +68,11 @@ pub struct Grant(pub(super) Attempt);
 impl Grant {
     pub fn token(&self) -> &Token {
         &self.0.token
+    }
+
+    /// The fencing token, when one was asked for.
+    pub fn fence(&self) -> Option<u64> {
+        self.0.round.fence().map(FenceNumber::value)
     }
 
     /// What the holder may count on at `now`; `None` when nothing is left.

@@ -1,28 +1,27 @@
-//! One operation over all primaries: the meeting point of the task that waits for a verdict and the links that bring
+//! One attempt over all primaries: the meeting point of the task that waits for a verdict and the links that bring
 //! the votes.
 //!
 //! A vote is counted in the task that brought it, under a lock that is held for a few comparisons; the waiting task is
 //! woken once, when there is something for it to do. What arrives later is counted as well (it tells where a token may
 //! still lie) but changes no verdict.
 
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::node::{Ballot, Ticket, Trouble};
+use super::watched::Watched;
 use crate::clock::Clock;
 use crate::limits::PRIMARIES;
 use crate::lock::{
-    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Extend, ExtendVerdict, ExtendVote, Moment, NodeId,
-    NodeSet, Owner, Quorum, Release, ReleaseVerdict, ReleaseVote, SignVote, Ttl, Validity,
+    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Fence, FenceNumber, FenceStep, Moment, NodeId, NodeSet,
+    Owner, Quorum, RaiseVote, SignVote, Ttl, Validity,
 };
 
 /// The reasons for which primaries gave no vote.
 pub(super) type Troubles = [Option<Trouble>; PRIMARIES];
 
-const NO_TROUBLE: Troubles = [const { None }; PRIMARIES];
+pub(super) const NO_TROUBLE: Troubles = [const { None }; PRIMARIES];
 
 /// When something began and how long it counts: what a validity is made of.
 #[derive(Debug, Clone, Copy)]
@@ -39,54 +38,11 @@ impl Term {
     }
 }
 
-/// A state that one task waits on and many change.
-struct Watched<S> {
-    inner: Mutex<(S, Option<Waker>)>,
-}
-
-impl<S> Watched<S> {
-    fn new(state: S) -> Self {
-        Self { inner: Mutex::new((state, None)) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (S, Option<Waker>)> {
-        // Nothing that runs under this lock panics; if it did, the state of a finished assignment is as good as any.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn with<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
-        change(&mut self.lock().0)
-    }
-
-    /// Changes the state; wakes the waiting task when `change` says so.
-    fn change(&self, change: impl FnOnce(&mut S) -> bool) {
-        let mut guard = self.lock();
-        let waker = if change(&mut guard.0) { guard.1.take() } else { None };
-        drop(guard);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    async fn wait<R>(&self, mut ready: impl FnMut(&mut S) -> Option<R>) -> R {
-        poll_fn(|context| {
-            let mut guard = self.lock();
-            if let Some(result) = ready(&mut guard.0) {
-                return Poll::Ready(result);
-            }
-            match &mut guard.1 {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
 /// What the task that drives an attempt must do.
 pub(super) enum Work {
     Sign(Vec<(NodeId, Bytes)>),
+    /// Raise this number, drawn anew, on these primaries.
+    Raise(FenceNumber, NodeSet),
     Done(AcquireVerdict),
 }
 
@@ -99,8 +55,16 @@ pub(super) struct AcquireRound {
 
 struct AcquireState {
     core: Acquire,
+    /// The quorum.
+    needed: usize,
     /// Own records to be signed anew which the driving task has not fetched yet.
     to_sign: Vec<(NodeId, Bytes)>,
+    /// The number that the grant is to have, where one is wanted.
+    fence: Option<Fence>,
+    /// A number to be raised which the driving task has not fetched yet.
+    to_raise: Option<(FenceNumber, NodeSet)>,
+    /// The number of a grant.
+    fenced: Option<FenceNumber>,
     verdict: Option<AcquireVerdict>,
     /// Where a request has left.
     departed: NodeSet,
@@ -114,13 +78,23 @@ struct AcquireState {
 type Heir = Box<dyn FnOnce(NodeSet) + Send>;
 
 impl AcquireRound {
-    pub(super) fn new(quorum: Quorum, owner: Option<Owner>, term: Term, clock: Clock) -> Arc<Self> {
+    pub(super) fn new(
+        quorum: Quorum,
+        owner: Option<Owner>,
+        fence: Option<Fence>,
+        term: Term,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             term,
             clock,
             state: Watched::new(AcquireState {
                 core: Acquire::new(quorum, owner),
+                needed: quorum.needed(),
                 to_sign: Vec::new(),
+                fence,
+                to_raise: None,
+                fenced: None,
                 verdict: None,
                 departed: NodeSet::EMPTY,
                 closed: false,
@@ -138,13 +112,37 @@ impl AcquireRound {
         Ticket::new(Arc::clone(self) as Arc<dyn Ballot<SignVote>>, node)
     }
 
+    /// The ticket of a raise behind a request that can be a vote.
+    pub(super) fn raise_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<RaiseVote> {
+        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<RaiseVote>>, node)
+    }
+
+    /// The ticket of a raise of a number that was drawn anew.
+    pub(super) fn raise_anew_ticket(self: &Arc<Self>, node: NodeId, number: FenceNumber) -> Ticket<RaiseVote> {
+        Ticket::new(Arc::new(DrawnAnew { round: Arc::clone(self), number }), node)
+    }
+
+    /// The number to be raised behind the signing of records on these primaries; `None` when none is wanted.
+    pub(super) fn number_for_signing(
+        &self,
+        nodes: NodeSet,
+        clock: impl FnOnce() -> FenceNumber,
+    ) -> Option<FenceNumber> {
+        self.state.with(|state| state.fence.as_mut().map(|fence| fence.for_signing(nodes, clock())))
+    }
+
+    /// The number of the grant, if it has one.
+    pub(super) fn fence(&self) -> Option<FenceNumber> {
+        self.state.with(|state| state.fenced)
+    }
+
     /// Waits until there is something to do.
     pub(super) async fn work(&self) -> Work {
         self.state
             .wait(|state| match state.verdict {
                 Some(verdict) => Some(Work::Done(verdict)),
                 None if !state.to_sign.is_empty() => Some(Work::Sign(std::mem::take(&mut state.to_sign))),
-                None => None,
+                None => state.to_raise.take().map(|(number, nodes)| Work::Raise(number, nodes)),
             })
             .await
     }
@@ -194,6 +192,12 @@ impl AcquireRound {
         self.state.with(|state| state.core.took_over())
     }
 
+    /// Whether the lock was won, and no number for it.
+    pub(super) fn lacks_number(&self) -> bool {
+        self.state
+            .with(|state| state.fence.is_some() && state.fenced.is_none() && state.core.granted().len() >= state.needed)
+    }
+
     /// How many primaries gave an answer that counts, and what was wrong with the others.
     pub(super) fn report(&self) -> (NodeSet, Troubles) {
         self.state.with(|state| (state.core.answered(), state.troubles.clone()))
@@ -207,6 +211,7 @@ impl AcquireState {
         match self.core.poll(round.clock.now(), started, ttl, drift) {
             AcquireStep::Wait => {}
             AcquireStep::Sign(found) => self.to_sign.extend(found),
+            AcquireStep::Done(AcquireVerdict::Granted) if self.fence.is_some() => return self.poll_fence(round),
             AcquireStep::Done(verdict) => {
                 // Once it is lost, what has not left yet must not: it would only have to be withdrawn again. A won one
                 // is the safer for every record, and one without a quorum wants to hear from all, to say what is wrong.
@@ -217,9 +222,30 @@ impl AcquireState {
         self.verdict.unwrap_or(AcquireVerdict::Abandoned)
     }
 
+    /// The lock is won: asks for the next step towards its number.
+    fn poll_fence(&mut self, round: &AcquireRound) -> AcquireVerdict {
+        let granted = self.core.granted();
+        let is_left = round.term.validity(round.clock.now()).is_some();
+        match self.fence.as_mut().filter(|_| is_left).map(|fence| fence.poll(granted)) {
+            Some(FenceStep::Settled(number)) => {
+                self.fenced = Some(number);
+                self.verdict = Some(AcquireVerdict::Granted);
+            }
+            Some(FenceStep::Raise(number, nodes)) => {
+                // The same number may go to one more before the driving task has fetched it; a larger one never does.
+                let waiting = self.to_raise.map_or(NodeSet::EMPTY, |(_, waiting)| waiting);
+                self.to_raise = Some((number, waiting.iter().chain(nodes.iter()).collect()));
+            }
+            Some(FenceStep::Wait) => {}
+            Some(FenceStep::Failed) => self.verdict = Some(AcquireVerdict::NoQuorum),
+            None => self.verdict = Some(AcquireVerdict::TooLate),
+        }
+        self.verdict.unwrap_or(AcquireVerdict::Abandoned)
+    }
+
     /// Whether the driving task has something to do.
     fn has_work(&self) -> bool {
-        self.verdict.is_some() || !self.to_sign.is_empty()
+        self.verdict.is_some() || !self.to_sign.is_empty() || self.to_raise.is_some()
     }
 }
 
@@ -245,6 +271,23 @@ impl AcquireRound {
         }
     }
 
+    /// Counts the answer to the raise of a number that was drawn anew.
+    fn count_raise(&self, node: NodeId, trouble: Option<Trouble>, vote: impl FnOnce(&mut Fence)) {
+        self.state.change(|state| {
+            if trouble.is_some() {
+                state.troubles[node.index()] = trouble;
+            }
+            if state.verdict.is_some() {
+                return false;
+            }
+            if let Some(fence) = &mut state.fence {
+                vote(fence);
+            }
+            state.poll(self);
+            state.has_work()
+        });
+    }
+
     fn depart(&self, node: NodeId) -> bool {
         self.state.with(|state| {
             if !state.closed {
@@ -265,6 +308,19 @@ impl Ballot<AcquireVote> for AcquireRound {
     }
 }
 
+impl Ballot<RaiseVote> for AcquireRound {
+    fn depart(&self, node: NodeId) -> bool {
+        AcquireRound::depart(self, node)
+    }
+
+    /// Comes before the vote that it stands behind; a silent one is told by that.
+    fn cast(&self, node: NodeId, vote: RaiseVote, _trouble: Option<Trouble>) {
+        if let RaiseVote::Raised(before, ours) = vote {
+            self.state.with(|state| state.fence.as_mut().map(|fence| fence.handle_first(node, before, ours)));
+        }
+    }
+}
+
 impl Ballot<SignVote> for AcquireRound {
     /// Nothing is signed for an attempt that has failed: the former grant may rest on that record.
     fn depart(&self, node: NodeId) -> bool {
@@ -277,113 +333,22 @@ impl Ballot<SignVote> for AcquireRound {
     }
 }
 
-/// A round that only counts: an extension or a release.
-pub(super) struct CountingRound<C> {
-    pub(super) term: Option<Term>,
-    clock: Clock,
-    state: Watched<(C, Troubles, bool)>,
+/// The raise of a number that was drawn anew.
+struct DrawnAnew {
+    round: Arc<AcquireRound>,
+    number: FenceNumber,
 }
 
-/// What a counting round is about: an extension or a release.
-pub(super) trait Count: Send + 'static {
-    type Vote;
-    type Verdict;
-    fn handle_vote(&mut self, node: NodeId, vote: Self::Vote);
-    fn poll(&mut self, now: Moment, term: Option<&Term>) -> Option<Self::Verdict>;
-    fn answered(&self) -> NodeSet;
-    /// Whether every primary has been heard of.
-    fn is_complete(&self) -> bool;
-}
-
-impl Count for Extend {
-    type Vote = ExtendVote;
-    type Verdict = ExtendVerdict;
-
-    fn handle_vote(&mut self, node: NodeId, vote: ExtendVote) {
-        Self::handle_vote(self, node, vote);
-    }
-
-    fn poll(&mut self, now: Moment, term: Option<&Term>) -> Option<ExtendVerdict> {
-        let &Term { started, ttl, drift } = term?;
-        Self::poll(self, now, started, ttl, drift)
-    }
-
-    fn answered(&self) -> NodeSet {
-        Self::answered(self)
-    }
-
-    fn is_complete(&self) -> bool {
-        Self::is_complete(self)
-    }
-}
-
-impl Count for Release {
-    type Vote = ReleaseVote;
-    type Verdict = ReleaseVerdict;
-
-    fn handle_vote(&mut self, node: NodeId, vote: ReleaseVote) {
-        Self::handle_vote(self, node, vote);
-    }
-
-    fn poll(&mut self, _now: Moment, _term: Option<&Term>) -> Option<ReleaseVerdict> {
-        Self::poll(self)
-    }
-
-    fn answered(&self) -> NodeSet {
-        Self::answered(self)
-    }
-
-    fn is_complete(&self) -> bool {
-        Self::is_complete(self)
-    }
-}
-
-impl<C: Count> CountingRound<C> {
-    pub(super) fn new(count: C, term: Option<Term>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { term, clock, state: Watched::new((count, NO_TROUBLE, false)) })
-    }
-
-    pub(super) async fn verdict(&self) -> C::Verdict {
-        self.state.wait(|(count, _, _)| count.poll(self.clock.now(), self.term.as_ref())).await
-    }
-
-    /// Waits until every primary has been heard of: those that are silent are, when their time is over.
-    pub(super) async fn complete(&self) {
-        self.state.wait(|(count, _, _)| count.is_complete().then_some(())).await;
-    }
-
-    /// Looks at the votes.
-    pub(super) fn with<R>(&self, look: impl FnOnce(&C) -> R) -> R {
-        self.state.with(|(count, _, _)| look(count))
-    }
-
-    pub(super) fn report(&self) -> (NodeSet, Troubles) {
-        self.state.with(|(count, troubles, _)| (count.answered(), troubles.clone()))
-    }
-}
-
-impl<C: Count> CountingRound<C>
-where
-    Self: Ballot<C::Vote>,
-    C::Vote: super::node::Vote,
-{
-    pub(super) fn ticket(self: &Arc<Self>, node: NodeId) -> Ticket<C::Vote> {
-        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<C::Vote>>, node)
-    }
-}
-
-impl<C: Count> Ballot<C::Vote> for CountingRound<C> {
+impl Ballot<RaiseVote> for DrawnAnew {
+    /// It can do no harm, wherever it arrives.
     fn depart(&self, _node: NodeId) -> bool {
         true
     }
 
-    fn cast(&self, node: NodeId, vote: C::Vote, trouble: Option<Trouble>) {
-        self.state.change(|(count, troubles, decided)| {
-            count.handle_vote(node, vote);
-            troubles[node.index()] = trouble.or(troubles[node.index()].take());
-            let first = !*decided && count.poll(self.clock.now(), self.term.as_ref()).is_some();
-            *decided |= first;
-            first || count.is_complete()
+    fn cast(&self, node: NodeId, vote: RaiseVote, trouble: Option<Trouble>) {
+        self.round.count_raise(node, trouble, |fence| match vote {
+            RaiseVote::Raised(before, ours) => fence.handle_raise(node, self.number, before, ours),
+            RaiseVote::Silent | RaiseVote::Unsent => fence.handle_silence(node, self.number),
         });
     }
 }

@@ -36,10 +36,11 @@ pub struct Tenant {
 #[derive(Debug, Default)]
 struct State {
     bound: HashSet<Bound>,
-    /// Lost ones, the oldest first, and whether anybody asks for them.
-    lost: HashSet<Arc<Name>>,
-    lost_in_order: VecDeque<Arc<Name>>,
+    /// Those that were lost, the oldest first: whoever asks for them is told so as long as the connection lives.
+    lost: VecDeque<Arc<Held>>,
     untold: Vec<Loss>,
+    /// Its connection has ended.
+    has_left: bool,
 }
 
 impl Tenant {
@@ -63,12 +64,6 @@ impl Tenant {
     /// Whether a lock is bound to it, or about to be.
     pub fn has_locks(&self) -> bool {
         self.seats.load(Ordering::Relaxed) > 0
-    }
-
-    /// Whether this lock was bound to it and has been lost.
-    pub fn has_lost(&self, resource: &Resource, token: &Token) -> bool {
-        let state = self.lock();
-        !state.lost.is_empty() && state.lost.contains(&Name { resource: resource.clone(), token: token.clone() })
     }
 
     /// Waits until there is a loss to be told. Safe to cancel.
@@ -117,24 +112,30 @@ impl Tenant {
         self.lock().bound.iter().map(|bound| Arc::clone(&bound.0)).collect()
     }
 
-    /// Remembers that a lock was lost, beside at most `most` others; tells it, if that was asked for.
-    pub(super) fn lose(&self, name: &Name, notify: bool, most: usize) {
+    /// Keeps a lock that was lost, beside at most `most` others; tells it, if that was asked for. Returns the one for which
+    /// there is no room any more.
+    pub(super) fn lose(&self, held: &Arc<Held>, most: usize) -> Option<Arc<Held>> {
         let mut state = self.lock();
-        let name = Arc::new(name.clone());
-        if state.lost.insert(Arc::clone(&name)) {
-            state.lost_in_order.push_back(Arc::clone(&name));
+        state.bound.remove(&held.name);
+        if state.has_left {
+            return Some(Arc::clone(held));
         }
-        while state.lost_in_order.len() > most {
-            // What it was has expired, or is answered by the primaries as anybody's.
-            if let Some(oldest) = state.lost_in_order.pop_front() {
-                state.lost.remove(&*oldest);
-            }
-        }
-        if notify && state.untold.len() < most {
-            state.untold.push(Loss { resource: name.resource.clone(), token: name.token.clone() });
+        state.lost.push_back(Arc::clone(held));
+        let forgotten = if state.lost.len() > most { state.lost.pop_front() } else { None };
+        if held.notify && state.untold.len() < most {
+            let Name { resource, token } = held.name.clone();
+            state.untold.push(Loss { resource, token });
             drop(state);
             self.bell.notify_one();
         }
+        forgotten
+    }
+
+    /// The connection has ended: nobody asks for what was lost any more. Returns that.
+    pub(super) fn leave(&self) -> VecDeque<Arc<Held>> {
+        let mut state = self.lock();
+        state.has_left = true;
+        std::mem::take(&mut state.lost)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,27 +151,7 @@ pub(super) fn take_seat(seats: &AtomicUsize, most: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-
-    fn name(number: usize) -> Name {
-        let resource = Resource::new(Bytes::from_static(b"job"), 10).expect("a short name");
-        Name { resource, token: Token::new(Bytes::from(format!("token {number}"))).expect("a token") }
-    }
-
-    #[test]
-    fn as_many_lost_locks_are_remembered_as_may_be_held() {
-        let tenant = Tenant::new(1, Moment::from_micros(0));
-        (0..10).for_each(|number| tenant.lose(&name(number), number % 2 == 0, 4));
-        let has_lost = |number: usize| tenant.has_lost(&name(number).resource, &name(number).token);
-        assert_eq!((0..10).filter(|number| has_lost(*number)).collect::<Vec<_>>(), [6, 7, 8, 9]);
-        tenant.lose(&name(6), false, 4);
-        assert!(has_lost(6));
-        let told: Vec<Token> = tenant.take_losses().into_iter().map(|loss| loss.token).collect();
-        assert_eq!(told, [0, 2, 4, 6].map(|number| name(number).token));
-        assert_eq!(tenant.take_losses(), []);
-    }
 
     #[test]
     fn seats_are_as_many_as_there_are() {

@@ -156,11 +156,16 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("rextend_lost", &counters.rextend_lost),
         ("rextend_noquorum", &counters.rextend_noquorum),
         ("rextend_records_restored", &counters.rextend_records_restored),
+        ("rmlock_granted", &counters.rmlock_granted),
+        ("rmlock_refused", &counters.rmlock_refused),
+        ("rmlock_noquorum", &counters.rmlock_noquorum),
         ("session_locks", &counters.session_locks),
         ("session_renewals", &counters.session_renewals),
         ("session_renewal_failures", &counters.session_renewal_failures),
         ("session_lost", &counters.session_lost),
         ("session_released_on_close", &counters.session_released_on_close),
+        ("fences_issued", &counters.fences_issued),
+        ("fences_second_round", &counters.fences_second_round),
         ("withdrawals_sent", &counters.withdrawals_sent),
         ("withdrawals_pending", &counters.withdrawals_pending),
         ("late_grants_undone", &counters.late_grants_undone),
@@ -207,7 +212,9 @@ mod tests {
              rlock_split_retries:0\nrlock_abandoned:0\n\
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
              rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nrextend_records_restored:0\n\
+             rmlock_granted:0\nrmlock_refused:0\nrmlock_noquorum:0\n\
              session_locks:0\nsession_renewals:0\nsession_renewal_failures:0\nsession_lost:0\nsession_released_on_close:0\n\
+             fences_issued:0\nfences_second_round:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
              relay_bytes_in:0\nrelay_bytes_out:0\n\

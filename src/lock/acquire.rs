@@ -233,6 +233,11 @@ impl Acquire {
         self.signing_sent
     }
 
+    /// The primaries that set the record or signed it anew.
+    pub fn granted(&self) -> NodeSet {
+        self.quorum.nodes().filter(|node| self.classes[node.index()] == Class::Granted).collect()
+    }
+
     /// The primaries that gave an answer which counts, for error texts.
     pub fn answered(&self) -> NodeSet {
         let answers = |class: &Class| !matches!(class, Class::Silent | Class::Unsent | Class::Pending);

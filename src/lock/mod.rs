@@ -6,6 +6,8 @@
 
 mod acquire;
 mod extend;
+mod fence;
+mod inspect;
 mod lease;
 mod name;
 mod release;
@@ -14,8 +16,10 @@ mod time;
 
 pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
+pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
+pub use inspect::{Inspect, InspectVote, Standing};
 pub use lease::{Confirmed, Lease, LeaseRules, LeaseStep};
-pub use name::{NameError, Owner, RESERVED_PREFIX, Resource, Token};
+pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
 pub use time::{Drift, Moment, Ttl, Validity};

@@ -9,6 +9,9 @@ use crate::limits::{OWNER_BYTES, TOKEN_BYTES, TOKEN_HEX_DIGITS, TOKEN_RANDOM_BYT
 /// What the proxy's own records begin with (behind the configured prefix); no lock may be named so.
 pub const RESERVED_PREFIX: &[u8] = b"redlock-proxy:";
 
+/// What the key of a lock's fencing counter begins with (behind the configured prefix); the lock's name follows.
+pub const FENCE_PREFIX: &[u8] = b"redlock-proxy:fence:";
+
 /// Why a name is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameError {
@@ -113,6 +116,13 @@ impl Token {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The owner's name in a record's value that looks like a token signed for an owner.
+    pub fn owner_in(value: &[u8]) -> Option<&[u8]> {
+        let (name, digits) = value.split_at_checked(value.len().checked_sub(TOKEN_HEX_DIGITS)?)?;
+        let name = name.strip_suffix(b":").filter(|name| !name.is_empty() && name.len() <= OWNER_BYTES)?;
+        digits.iter().copied().all(is_lower_hex).then_some(name)
     }
 
     /// The same token in memory of its own (see [`Resource::detached`]).

@@ -11,10 +11,10 @@ use super::dialect::Dialect;
 use super::incarnation::Claim;
 use super::settings::Settings;
 use super::succession::Succession;
-use super::trouble::{classify, own_words};
+use super::trouble::{classify, own_words, unexpected};
 use super::wire::Wire;
 use crate::coordinator::Trouble;
-use crate::protocol::Answer;
+use crate::protocol::{Answer, parse_integer};
 
 /// How often one former connection is killed before the server's word is taken that it is gone.
 const KILLS: usize = 1_000;
@@ -28,6 +28,12 @@ pub(super) struct Admitted {
     /// The process that the server is.
     pub(super) run: String,
     pub(super) dialect: Dialect,
+    /// What the server's clock showed last, in microseconds of unix time.
+    pub(super) time: u64,
+    /// The server's name and version.
+    pub(super) server: String,
+    /// The policy by which it may drop live locks, where it may.
+    pub(super) eviction: Option<String>,
 }
 
 /// Opens a connection to the primary and asks it everything.
@@ -53,7 +59,16 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
         );
     }
     end_former_connections(&mut wire, succession, &run).await?;
-    Ok(Admitted { wire, client_id, run, dialect: survey.dialect })
+    let time = unix_micros(&wire.demand(&[b"TIME"]).await?).ok_or_else(unexpected)?;
+    Ok(Admitted {
+        wire,
+        client_id,
+        run,
+        dialect: survey.dialect,
+        time,
+        server: survey.server,
+        eviction: survey.eviction,
+    })
 }
 
 /// Connects, and asks who is at both ends of the connection: the wire, the server's number for it, the server's run.
@@ -113,6 +128,18 @@ pub(super) fn is_primary(role: &Answer) -> bool {
     }
 }
 
+/// The answer to TIME, in microseconds of unix time. Its parts are bulks, on Dragonfly integers.
+pub(super) fn unix_micros(answer: &Answer) -> Option<u64> {
+    let Answer::Array(parts) = answer else { return None };
+    let [seconds, micros] = parts.as_slice() else { return None };
+    let number = |part: &Answer| match part {
+        Answer::Bulk(digits) => u64::try_from(parse_integer(digits)?).ok(),
+        Answer::Integer(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    number(seconds)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+}
+
 async fn info(wire: &mut Wire) -> Result<InfoDict, Trouble> {
     match wire.demand(&[b"INFO"]).await? {
         Answer::Bulk(text) => Ok(InfoDict::new(&String::from_utf8_lossy(&text))),
@@ -144,4 +171,34 @@ async fn end_former_connections(wire: &mut Wire, succession: &mut Succession, ru
         succession.killed(former, ended);
     }
     Err(Trouble::Other("a former connection cannot be ended by CLIENT KILL".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn time_is_read_in_bulks_and_in_integers_and_nothing_else_is_a_time() {
+        let bulk = |digits: &'static str| Answer::Bulk(Bytes::from_static(digits.as_bytes()));
+        let array = |parts: &[&Answer]| Answer::Array(parts.iter().map(|part| (*part).clone()).collect());
+        let (seconds, micros) = (bulk("1763765000"), bulk("123456"));
+        assert_eq!(unix_micros(&array(&[&seconds, &micros])), Some(1_763_765_000_123_456));
+        let dragonfly = array(&[&Answer::Integer(1_763_765_000), &Answer::Integer(123_000)]);
+        assert_eq!(unix_micros(&dragonfly), Some(1_763_765_000_123_000));
+        for no_time in [
+            array(&[]),
+            array(&[&seconds]),
+            array(&[&seconds, &micros, &micros]),
+            array(&[&bulk("-1"), &micros]),
+            array(&[&bulk("soon"), &micros]),
+            array(&[&Answer::Null, &micros]),
+            array(&[&bulk("9223372036854775807"), &micros]),
+            Answer::Integer(1_763_765_000),
+            Answer::Error(Bytes::from_static(b"ERR")),
+        ] {
+            assert_eq!(unix_micros(&no_time), None, "{no_time:?}");
+        }
+    }
 }

@@ -74,7 +74,20 @@ pub(super) static SIGN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Raise a fencing counter, never lower it. KEYS: the counter. ARGV: the number, how long it is kept. Answers the counter
+/// as it was, or null.
+///
+/// Numbers of 16 digits are compared exactly: they stay below 2^53.
+pub(super) static RAISE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local before = redis.call('get', KEYS[1]) \
+         if not before or tonumber(before) < tonumber(ARGV[1]) then \
+         redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) end \
+         return before",
+    )
+});
+
 /// Every script that a link may call.
-pub(super) fn scripts() -> [&'static Script; 3] {
-    [&DELETE, &EXTEND, &SIGN]
+pub(super) fn scripts() -> [&'static Script; 4] {
+    [&DELETE, &EXTEND, &SIGN, &RAISE]
 }

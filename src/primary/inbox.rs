@@ -51,7 +51,7 @@ pub(super) struct Inbox {
     /// Most operations that are queued, unanswered or owed.
     capacity: usize,
     pub(super) status: Arc<Status>,
-    clock: Clock,
+    pub(super) clock: Clock,
     counters: Arc<Counters>,
 }
 

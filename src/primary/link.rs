@@ -20,7 +20,7 @@ use tokio::io::Interest;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::admission::{Admitted, admit, is_primary};
+use super::admission::{Admitted, admit, is_primary, unix_micros};
 use super::dialect::Dialect;
 use super::inbox::Inbox;
 use super::operation::{self, Call};
@@ -28,7 +28,7 @@ use super::pipeline::{Event, Pipeline, Queued};
 use super::settings::Settings;
 use super::status::PrimaryState;
 use super::succession::Succession;
-use super::trouble::classify;
+use super::trouble::{classify, unexpected};
 use super::wire::Wire;
 use crate::coordinator::{Entropy, Operation, SystemEntropy, Trouble};
 use crate::limits::{BATCH_BYTES, RECONNECT_FIRST, RECONNECT_LONGEST};
@@ -88,18 +88,21 @@ impl Link {
     /// Logs and shows why there is no connection; once for as long as the reason stays the same.
     fn tell(&self, trouble: &Trouble) {
         let status = &self.inbox.status;
+        status.set_error(trouble.to_string());
         let state = PrimaryState::after(trouble);
         if status.state() == state {
             tracing::debug!(primary = %self.settings.endpoint.address, reason = %trouble, "still does not vote");
         } else {
             tracing::warn!(primary = %self.settings.endpoint.address, reason = %trouble, "this primary does not vote");
-            status.set_state(state);
+            status.set_state(state, self.inbox.clock.now());
         }
     }
 
     /// Serves one connection until it is lost, and settles what it leaves behind.
     async fn serve(&mut self, admitted: Admitted) -> Trouble {
-        let Admitted { wire, client_id, run, dialect } = admitted;
+        let Admitted { wire, client_id, run, dialect, time, server, eviction } = admitted;
+        let now = self.inbox.clock.now();
+        self.inbox.status.read_clock(time, now, now);
         let mut service = Service {
             settings: &self.settings,
             inbox: &self.inbox,
@@ -112,7 +115,11 @@ impl Link {
             heard: Instant::now(),
             next_probe: Instant::now(),
         };
-        self.inbox.status.set_state(PrimaryState::Up);
+        self.inbox.status.set_server(server);
+        if let Some(policy) = eviction {
+            self.inbox.status.set_error(format!("may evict keys, and drops live locks when it does: {policy}"));
+        }
+        self.inbox.status.set_state(PrimaryState::Up, now);
         self.inbox.open();
         self.tried.send_replace(true);
         let trouble = service.run().await;
@@ -221,7 +228,8 @@ impl Service<'_> {
         if probes {
             self.next_probe = now + self.settings.probe_interval;
             operation::encode_command(&[b"ROLE"], &mut self.wire.output);
-            self.pipeline.push_probe(now);
+            operation::encode_command(&[b"TIME"], &mut self.wire.output);
+            self.pipeline.push_probe(now, self.inbox.clock.now());
         }
         while self.wire.output.len() < BATCH_BYTES {
             let Some(queued) = self.queue.pop_front() else { break };
@@ -264,6 +272,10 @@ impl Service<'_> {
                 // It may well be a primary, and says what hinders it.
                 Event::Probed(Answer::Error(error), _) => return Err(classify(&error)),
                 Event::Probed(..) => return Err(Trouble::Replica),
+                Event::Clock(answer, asked) => {
+                    let micros = unix_micros(&answer).ok_or_else(unexpected)?;
+                    self.inbox.status.read_clock(micros, asked, self.inbox.clock.now());
+                }
                 Event::Unasked => return Err(Trouble::Other("an answer to nothing that was asked".into())),
             }
         }

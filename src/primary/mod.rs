@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::coordinator::{LockNode, Operation};
 use crate::counters::Counters;
-use crate::lock::Resource;
+use crate::lock::{Moment, Resource};
 
 /// How often a drain looks whether every withdrawal has been answered.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -63,6 +63,14 @@ pub struct Primary {
 pub struct PrimarySnapshot {
     pub address: String,
     pub state: PrimaryState,
+    /// Since when.
+    pub since: Moment,
+    /// The server's name and version, as it said last.
+    pub server: Option<String>,
+    /// Its clock less that of this machine.
+    pub clock_offset_ms: Option<i64>,
+    /// What was wrong with it last.
+    pub last_error: Option<String>,
     /// Median of the latest round trips.
     pub round_trip: Duration,
     /// Operations submitted since start.
@@ -103,7 +111,8 @@ impl Primaries {
             let mut inboxes = Vec::new();
             for _ in 0..config.links_per_primary {
                 let capacity = config.limits.operations_per_primary.div_ceil(config.links_per_primary);
-                let inbox = Arc::new(Inbox::new(capacity, Arc::new(Status::new()), clock, Arc::clone(counters)));
+                let inbox =
+                    Arc::new(Inbox::new(capacity, Arc::new(Status::new(clock.now())), clock, Arc::clone(counters)));
                 let (told, first_try) = watch::channel(false);
                 links.spawn(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
                 inboxes.push(inbox);
@@ -159,15 +168,26 @@ impl Primary {
 
     /// Up when every link is, else what is wrong with the first that is not.
     fn state(&self) -> PrimaryState {
-        let mut states = self.inboxes.iter().map(|inbox| inbox.status.state());
-        states.find(|state| *state != PrimaryState::Up).unwrap_or(PrimaryState::Up)
+        self.telling().state()
+    }
+
+    /// The status that tells of the whole: of the first link that is not up, else of the first.
+    fn telling(&self) -> &Status {
+        let mut statuses = self.inboxes.iter().map(|inbox| &inbox.status);
+        statuses.find(|status| status.state() != PrimaryState::Up).unwrap_or(&self.inboxes[0].status)
     }
 
     fn snapshot(&self) -> PrimarySnapshot {
         let statuses = || self.inboxes.iter().map(|inbox| &inbox.status);
+        let (state, since) = self.telling().state_since();
+        let now = self.inboxes[0].clock.now();
         PrimarySnapshot {
             address: self.address.to_string(),
-            state: self.state(),
+            state,
+            since,
+            server: self.telling().server(),
+            clock_offset_ms: self.wall_clock(now).map(|micros| offset_ms(micros, Clock::wall_micros())),
+            last_error: self.telling().last_error(),
             round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
             operations: statuses().map(|status| status.operations.value()).sum(),
             unknown: statuses().map(|status| status.unknown.value()).sum(),
@@ -176,6 +196,12 @@ impl Primary {
             queue: self.inboxes.iter().map(|inbox| inbox.len()).sum(),
         }
     }
+}
+
+/// How far one clock is ahead of the other, in whole milliseconds.
+fn offset_ms(micros: u64, other: u64) -> i64 {
+    let ahead = (i128::from(micros) - i128::from(other)) / 1_000;
+    i64::try_from(ahead).unwrap_or(i64::MAX)
 }
 
 impl LockNode for Primary {
@@ -187,9 +213,15 @@ impl LockNode for Primary {
         let resource = match &operation {
             Operation::Acquire { resource, .. }
             | Operation::Sign { resource, .. }
+            | Operation::Raise { resource, .. }
+            | Operation::Inspect { resource, .. }
             | Operation::Extend { resource, .. }
             | Operation::Release { resource, .. } => resource,
         };
         self.inbox(resource).submit(operation, timeout);
+    }
+
+    fn wall_clock(&self, now: Moment) -> Option<u64> {
+        self.inboxes.iter().find_map(|inbox| inbox.status.wall_clock(now))
     }
 }

@@ -8,6 +8,9 @@ use super::*;
 use crate::coordinator::Ballot;
 use crate::lock::{Moment, NodeId, Resource, Token, Ttl};
 
+#[path = "operation_raise_tests.rs"]
+mod raise;
+
 const MODERN: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::DelexIfeq };
 const VALKEY: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::Delifeq };
 const PLAIN: Dialect = Dialect { acquire: AcquireForm::SetNxThenGet, delete: DeleteForm::Script };
@@ -60,7 +63,7 @@ fn ttl() -> Ttl {
 }
 
 fn acquire(ticket: Ticket<AcquireVote>) -> Operation {
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), ticket }
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, ticket }
 }
 
 fn extend(ticket: Ticket<ExtendVote>) -> Operation {
@@ -68,7 +71,8 @@ fn extend(ticket: Ticket<ExtendVote>) -> Operation {
 }
 
 fn sign(ticket: Ticket<SignVote>) -> Operation {
-    Operation::Sign { resource: resource(), found: Bytes::from_static(b"T0"), token: token("T1"), ttl: ttl(), ticket }
+    let found = Bytes::from_static(b"T0");
+    Operation::Sign { resource: resource(), found, token: token("T1"), ttl: ttl(), raise: None, ticket }
 }
 
 fn release(ticket: Option<Ticket<ReleaseVote>>) -> Operation {

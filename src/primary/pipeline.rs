@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::dialect::Dialect;
 use super::operation::{self, Settled};
 use crate::coordinator::{Operation, Trouble};
+use crate::lock::Moment;
 use crate::protocol::Answer;
 
 /// An operation on its way, and how long somebody waits for its vote.
@@ -39,6 +40,8 @@ enum Written {
     Operation(Queued, Vec<Answer>),
     /// The question for the server's role, and when it was asked.
     Probe(Instant),
+    /// The question for its clock, and when it was asked.
+    Clock(Moment),
 }
 
 /// What an answer led to.
@@ -56,6 +59,8 @@ pub(super) enum Event {
     StillOwed(Operation),
     /// The answer to a probe, which took this long.
     Probed(Answer, Duration),
+    /// What the server's clock shows, which was asked at this moment.
+    Clock(Answer, Moment),
     /// An answer to nothing that was asked.
     Unasked,
 }
@@ -87,8 +92,10 @@ impl Pipeline {
         self.written.push_back(Written::Operation(queued, Vec::new()));
     }
 
-    pub(super) fn push_probe(&mut self, now: Instant) {
+    /// The questions of a probe: for the role, and for the clock behind it.
+    pub(super) fn push_probe(&mut self, now: Instant, moment: Moment) {
         self.written.push_back(Written::Probe(now));
+        self.written.push_back(Written::Clock(moment));
     }
 
     /// When the next vote may have to be cast without an answer.
@@ -101,6 +108,7 @@ impl Pipeline {
         match self.written.pop_front() {
             None => Event::Unasked,
             Some(Written::Probe(asked)) => Event::Probed(answer, now - asked),
+            Some(Written::Clock(asked)) => Event::Clock(answer, asked),
             Some(Written::Operation(queued, mut answers)) => {
                 if answers.len() + 1 < operation::replies(&queued.operation, self.dialect) {
                     answers.push(answer);
@@ -156,3 +164,7 @@ impl Pipeline {
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::coordinator::Trouble;
 use crate::counters::Counter;
+use crate::lock::Moment;
 
 /// Whether a primary may vote, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,18 +65,30 @@ pub(super) struct Status {
 #[derive(Debug)]
 struct Seen {
     state: PrimaryState,
+    /// Since when it is in this state.
+    since: Moment,
+    /// The server's name and version, as it said last.
+    server: Option<String>,
+    /// What was wrong with it last.
+    last_error: Option<String>,
     round_trips: [Duration; ROUND_TRIPS],
     /// How many round trips were measured.
     measured: usize,
+    /// The server's clock less the proxy's, in microseconds.
+    clock_ahead: Option<i128>,
 }
 
 impl Status {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Moment) -> Self {
         Self {
             seen: Mutex::new(Seen {
                 state: PrimaryState::Connecting,
+                since: now,
+                server: None,
+                last_error: None,
                 round_trips: [Duration::ZERO; ROUND_TRIPS],
                 measured: 0,
+                clock_ahead: None,
             }),
             operations: Counter::default(),
             unknown: Counter::default(),
@@ -88,8 +101,33 @@ impl Status {
         self.with(|seen| seen.state)
     }
 
-    pub(super) fn set_state(&self, state: PrimaryState) {
-        self.with(|seen| seen.state = state);
+    /// Since when, too.
+    pub(super) fn state_since(&self) -> (PrimaryState, Moment) {
+        self.with(|seen| (seen.state, seen.since))
+    }
+
+    pub(super) fn set_state(&self, state: PrimaryState, now: Moment) {
+        self.with(|seen| {
+            if seen.state != state {
+                (seen.state, seen.since) = (state, now);
+            }
+        });
+    }
+
+    pub(super) fn set_server(&self, server: String) {
+        self.with(|seen| seen.server = Some(server));
+    }
+
+    pub(super) fn server(&self) -> Option<String> {
+        self.with(|seen| seen.server.clone())
+    }
+
+    pub(super) fn set_error(&self, error: String) {
+        self.with(|seen| seen.last_error = Some(error));
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.with(|seen| seen.last_error.clone())
     }
 
     pub(super) fn measure(&self, round_trip: Duration) {
@@ -97,6 +135,18 @@ impl Status {
             seen.round_trips[seen.measured % ROUND_TRIPS] = round_trip;
             seen.measured += 1;
         });
+    }
+
+    /// The server said `micros` of unix time at some moment between these two.
+    pub(super) fn read_clock(&self, micros: u64, asked: Moment, answered: Moment) {
+        let middle = i128::midpoint(asked.as_micros().into(), answered.as_micros().into());
+        self.with(|seen| seen.clock_ahead = Some(i128::from(micros) - middle));
+    }
+
+    /// What the server's clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
+    pub(super) fn wall_clock(&self, now: Moment) -> Option<u64> {
+        let ahead = self.with(|seen| seen.clock_ahead.filter(|_| seen.state == PrimaryState::Up))?;
+        u64::try_from(i128::from(now.as_micros()) + ahead).ok()
     }
 
     /// The median of the latest round trips; zero before the first.
@@ -117,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_round_trip_is_the_median_of_the_latest() {
-        let status = Status::new();
+        let status = Status::new(Moment::from_micros(0));
         assert_eq!(status.round_trip(), Duration::ZERO);
         status.measure(Duration::from_micros(70));
         assert_eq!(status.round_trip(), Duration::from_micros(70));
@@ -125,5 +175,22 @@ mod tests {
             status.measure(Duration::from_micros(micros));
         }
         assert_eq!(status.round_trip(), Duration::from_micros(93));
+    }
+
+    #[test]
+    fn the_servers_clock_is_the_one_last_seen_carried_on_while_it_may_vote() {
+        let status = Status::new(Moment::from_micros(0));
+        let at = Moment::from_micros;
+        status.set_state(PrimaryState::Up, at(0));
+        assert_eq!(status.wall_clock(at(5_000)), None, "it was not asked yet");
+        // Asked at 1,000 and answered at 3,000: what it said was so at 2,000, give or take the half of that.
+        status.read_clock(1_700_000_000_000_000, at(1_000), at(3_000));
+        assert_eq!(status.wall_clock(at(2_000)), Some(1_700_000_000_000_000));
+        assert_eq!(status.wall_clock(at(5_000)), Some(1_700_000_000_003_000));
+        // A clock that shows less than the proxy has been running.
+        status.read_clock(10, at(6_000), at(6_000));
+        assert_eq!((status.wall_clock(at(6_005)), status.wall_clock(at(5_000))), (Some(15), None));
+        status.set_state(PrimaryState::Down, at(7_000));
+        assert_eq!(status.wall_clock(at(6_005)), None);
     }
 }

@@ -90,6 +90,11 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
+/// The answer is of a type that no server gives to what was asked.
+pub(super) fn unexpected() -> Trouble {
+    Trouble::Other("an answer of an unexpected type".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,11 +52,9 @@ impl Drop for Unconfirmed {
 impl Service {
     /// Withdraws locks whose grants could not be delivered.
     pub(super) fn forget(&self, undelivered: impl IntoIterator<Item = LockReply>) {
-        for reply in undelivered {
-            if let LockReply::Granted { grant, .. } = reply {
-                self.counters.rlock_abandoned.increment();
-                drop(grant);
-            }
+        for grant in undelivered.into_iter().flat_map(LockReply::into_grants) {
+            self.counters.rlock_abandoned.increment();
+            drop(grant);
         }
     }
 
@@ -118,9 +116,10 @@ impl Session {
         if self.stage == Stage::Broken {
             return false;
         }
-        let told = self.socket.shutdown_write();
-        let stayed = match told {
-            Ok(()) if self.caller.has_left() && self.unconfirmed.0.is_empty() && !asked => Ok(()),
+        // Behind the end of both streams no reset would be heard of.
+        let heard = if asked && self.caller.has_left() { watch(&self.socket).await } else { Ok(()) };
+        let stayed = match heard.and_then(|()| self.socket.shutdown_write()) {
+            Ok(()) if self.caller.has_left() && self.unconfirmed.0.is_empty() => Ok(()),
             Ok(()) if self.caller.has_left() => watch(&self.socket).await,
             Ok(()) => timeout(LINGERING_CLOSE, discard(&mut self.socket)).await.unwrap_or(Ok(())),
             Err(error) => Err(error),

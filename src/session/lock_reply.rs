@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::Service;
 use super::reply_queue::{ReplyId, Settled, Timed};
-use crate::command::{LockCommand, Resources, Rextend, Rlock, Runlock};
+use super::tenancy::Seats;
+use crate::command::{LockCommand, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, Acquired, Caller, Coordinator, Extended, Extension, Grant, NoQuorum, Released, Tenant,
+    AcquireRequest, AcquireSeveral, Acquired, AcquiredSeveral, Caller, Coordinator, Extended, ExtendedSeveral,
+    Extension, Grant, NoQuorum, Released, ReleasedSeveral, Tenant,
 };
-use crate::lock::{Moment, Resource, Token};
+use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
 
 /// A lock command that was read and has not begun.
@@ -35,18 +38,32 @@ pub(super) struct Finished {
 /// A verdict whose reply tells a validity.
 #[derive(Debug)]
 pub(super) enum LockReply {
-    Granted { grant: Grant, read_at: Option<Moment> },
+    Granted {
+        grant: Grant,
+        read_at: Option<Moment>,
+    },
     Extended(Extension),
+    /// One for each key, with one token and one beginning.
+    GrantedSeveral(Vec<Grant>),
+    ExtendedSeveral(Vec<Extension>),
 }
 
 impl Timed for LockReply {
     fn reply(&self, now: Moment) -> Option<Reply> {
         match self {
             Self::Granted { grant, .. } => {
-                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, None))
+                grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, grant.fence()))
             }
             Self::Extended(extension) if extension.is_lost() => Some(Rextend::lost()),
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
+            Self::GrantedSeveral(grants) => {
+                let validity = smallest(grants.iter().map(|grant| grant.validity(now)))?;
+                grants.first().map(|grant| Rlock::granted(grant.token(), validity, None))
+            }
+            Self::ExtendedSeveral(extensions) if extensions.iter().any(Extension::is_lost) => Some(Rextend::lost()),
+            Self::ExtendedSeveral(extensions) => {
+                smallest(extensions.iter().map(|extension| extension.validity(now))).map(Rextend::extended)
+            }
         }
     }
 
@@ -54,7 +71,28 @@ impl Timed for LockReply {
         not_settled(match self {
             Self::Granted { grant, .. } => grant.too_late(),
             Self::Extended(extension) => extension.too_late(),
+            // What is told of the first holds for all: the others are withdrawn as they are dropped.
+            Self::GrantedSeveral(grants) => match grants.into_iter().next() {
+                Some(grant) => grant.too_late(),
+                None => return Rlock::refused(),
+            },
+            Self::ExtendedSeveral(extensions) => match extensions.into_iter().next() {
+                Some(extension) => extension.too_late(),
+                None => return Rextend::lost(),
+            },
         })
+    }
+}
+
+impl LockReply {
+    /// The locks that it tells of as taken.
+    pub(super) fn into_grants(self) -> impl Iterator<Item = Grant> {
+        let (one, several) = match self {
+            Self::Granted { grant, .. } => (Some(grant), Vec::new()),
+            Self::GrantedSeveral(grants) => (None, grants),
+            Self::Extended(_) | Self::ExtendedSeveral(_) => (None, Vec::new()),
+        };
+        one.into_iter().chain(several)
     }
 }
 
@@ -62,19 +100,14 @@ impl Launch {
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
     pub(super) async fn execute(
         self,
-        coordinator: Arc<Coordinator>,
+        service: Arc<Service>,
         caller: Arc<Caller>,
         tenant: Option<Arc<Tenant>>,
     ) -> Finished {
         let (resources, waited) = (self.command.resources(), self.command.waits());
-        // What this connection has lost it never holds again, whatever the primaries may still have of it.
-        let is_lost =
-            |resource: &Resource, token: &Token| tenant.as_ref().is_some_and(|tenant| tenant.has_lost(resource, token));
+        let coordinator = Arc::clone(&service.coordinator);
         let settled = match self.command {
-            LockCommand::Rlock(command) => acquire(command, self.read_at, coordinator, caller, tenant.as_ref()).await,
-            LockCommand::Runlock(Runlock { resource, token }) if is_lost(&resource, &token) => {
-                Settled::Reply(Runlock::released(false))
-            }
+            LockCommand::Rlock(command) => acquire(command, self.read_at, coordinator, caller, tenant).await,
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
                     Released::Released => Settled::Reply(Runlock::released(true)),
@@ -82,21 +115,36 @@ impl Launch {
                     Released::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
-            LockCommand::Rextend(Rextend { resource, token, .. }) if is_lost(&resource, &token) => {
-                Settled::Reply(Rextend::lost())
-            }
             LockCommand::Rextend(Rextend { resource, token, ttl }) => {
-                match coordinator.extend(resource.clone(), token.clone(), ttl).await {
+                match coordinator.extend(resource, token, ttl).await {
                     Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
-                    Extended::NoQuorum(reason) if !is_lost(&resource, &token) => Settled::Reply(not_settled(reason)),
-                    Extended::Lost | Extended::NoQuorum(_) => Settled::Reply(Rextend::lost()),
+                    Extended::Lost => Settled::Reply(Rextend::lost()),
+                    Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
-            LockCommand::Rmlock(_)
-            | LockCommand::Rmunlock(_)
-            | LockCommand::Rmextend(_)
-            | LockCommand::Rinspect(_)
-            | LockCommand::Rprimaries => Settled::Reply(Reply::Error("ERR comes with the next commits".into())),
+            LockCommand::Rmlock(command) => acquire_several(command, coordinator, caller, tenant).await,
+            LockCommand::Rmunlock(Rmunlock { resources, token }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                match coordinator.release_several(resources, token.detached()).await {
+                    ReleasedSeveral::Released(count) => Settled::Reply(Rmunlock::released(count)),
+                    ReleasedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            LockCommand::Rmextend(Rmextend { resources, token, ttl }) => {
+                match coordinator.extend_several(resources, token, ttl).await {
+                    ExtendedSeveral::Extended(extensions) => Settled::Timed(LockReply::ExtendedSeveral(extensions)),
+                    ExtendedSeveral::Lost => Settled::Reply(Rextend::lost()),
+                    ExtendedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+                }
+            }
+            // It is answered from what is known, and never comes here.
+            LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
+            LockCommand::Rinspect(Rinspect { resource }) => {
+                let found = coordinator.inspect(resource).await;
+                let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
+                let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, session, 0))
+            }
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
@@ -107,26 +155,52 @@ async fn acquire(
     read_at: Option<Moment>,
     coordinator: Arc<Coordinator>,
     caller: Arc<Caller>,
-    tenant: Option<&Arc<Tenant>>,
+    tenant: Option<Arc<Tenant>>,
 ) -> Settled<LockReply> {
-    let seat = match options.session.zip(tenant).map(|(binding, tenant)| (coordinator.reserve(tenant), binding.notify))
-    {
-        None => None,
-        Some((Some(seat), notify)) => Some((seat, notify)),
-        Some((None, _)) => return Settled::Reply(Reply::Error("ERR max number of session locks reached".into())),
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), options.session, 1) else {
+        return Settled::Reply(full());
     };
     // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-    let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner };
+    let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner, fence: options.fence };
     match coordinator.acquire(request, caller).await {
         Acquired::Granted(mut grant) => {
-            if let Some((seat, notify)) = seat {
-                grant.bind(seat, notify);
-            }
+            seats.take(std::slice::from_mut(&mut grant));
             Settled::Timed(LockReply::Granted { grant, read_at })
         }
         Acquired::Refused => Settled::Reply(Rlock::refused()),
         Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
     }
+}
+
+async fn acquire_several(
+    Rmlock { resources, ttl, options }: Rmlock,
+    coordinator: Arc<Coordinator>,
+    caller: Arc<Caller>,
+    tenant: Option<Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), options.session, resources.len()) else {
+        return Settled::Reply(full());
+    };
+    let resources = resources.iter().map(Resource::detached).collect();
+    let request = AcquireSeveral { resources, ttl, owner: options.owner };
+    match coordinator.acquire_several(request, caller).await {
+        AcquiredSeveral::Granted(mut grants) => {
+            seats.take(&mut grants);
+            Settled::Timed(LockReply::GrantedSeveral(grants))
+        }
+        AcquiredSeveral::Refused => Settled::Reply(Rlock::refused()),
+        AcquiredSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+    }
+}
+
+/// The smallest of these; `None` when one of them is.
+fn smallest(mut validities: impl Iterator<Item = Option<Validity>>) -> Option<Validity> {
+    let first = validities.next()??;
+    validities.try_fold(first, |smallest, validity| validity.map(|validity| smallest.min(validity)))
+}
+
+fn full() -> Reply {
+    Reply::Error("ERR max number of session locks reached".into())
 }
 
 fn not_settled(reason: NoQuorum) -> Reply {

@@ -53,7 +53,6 @@ use self::lock_reply::{Finished, Launch, LockReply};
 use self::reply_queue::ReplyQueue;
 use self::tenancy::Tenancy;
 use self::through::Through;
-use crate::command::Resources;
 use crate::coordinator::Caller;
 use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
@@ -164,8 +163,8 @@ impl Session {
             loop {
                 // In the order given: futures that were pushed are polled first in, first out.
                 while let Some(launch) = self.next_launch() {
-                    let (coordinator, caller) = (Arc::clone(&self.service.coordinator), Arc::clone(&self.caller));
-                    running.push(launch.execute(coordinator, caller, self.tenancy.tenant()));
+                    let (service, caller) = (Arc::clone(&self.service), Arc::clone(&self.caller));
+                    running.push(launch.execute(service, caller, self.tenancy.tenant()));
                 }
                 let Some(Some(finished)) = running.next().now_or_never() else { break };
                 self.finish(finished);
@@ -267,24 +266,6 @@ impl Session {
         }
     }
 
-    /// The next lock command that may begin.
-    fn next_launch(&mut self) -> Option<Launch> {
-        while let Some(launch) = self.startable.pop_front() {
-            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
-            if self.stage != Stage::Broken || !launch.command.takes() {
-                return Some(launch);
-            }
-            self.in_flight -= 1;
-            self.leave_lanes(&launch.command.resources(), launch.command.waits());
-        }
-        None
-    }
-
-    fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
-        let startable = &mut self.startable;
-        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
-    }
-
     /// Writes what may leave, until nothing is left or the socket takes no more.
     fn write(&mut self) {
         while self.stage != Stage::Broken && self.replies.is_ready() {
@@ -298,8 +279,10 @@ impl Session {
             };
             let Self { replies, service, unconfirmed, tenancy, caller, .. } = self;
             replies.wrote(count, |delivered| {
-                if let LockReply::Granted { grant, read_at } = delivered {
-                    service.note_latency(&grant, read_at);
+                if let LockReply::Granted { grant, read_at } = &delivered {
+                    service.note_latency(grant, *read_at);
+                }
+                for grant in delivered.into_grants() {
                     // One that is bound is released with the connection.
                     if caller.has_left() && !grant.is_bound() {
                         unconfirmed.push(grant);

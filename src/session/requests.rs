@@ -4,8 +4,8 @@
 
 use super::lock_reply::Launch;
 use super::{Session, Stage};
-use crate::command::LockCommand;
 use crate::command::table::LocalCommand;
+use crate::command::{LockCommand, Resources};
 use crate::counters::ErrorKind as ErrorCounter;
 use crate::limits::REQUESTS_PER_TURN;
 use crate::local;
@@ -45,6 +45,7 @@ impl Session {
             Route::Lock(command) if command.takes() && self.service.drain.has_begun() => {
                 self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
             }
+            Route::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Route::Lock(command) => self.enter(command, now),
             // It gives up what the commands before it have taken.
             Route::Local(request) if request.command == LocalCommand::Reset && self.in_flight > 0 => {
@@ -91,6 +92,24 @@ impl Session {
         let (resources, waits) = (command.resources(), command.waits());
         let launch = Launch { reply, command, read_at: Some(now) };
         self.startable.extend(self.lanes.enter(resources, waits, launch));
+    }
+
+    /// The next lock command that may begin.
+    pub(super) fn next_launch(&mut self) -> Option<Launch> {
+        while let Some(launch) = self.startable.pop_front() {
+            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
+            if self.stage != Stage::Broken || !launch.command.takes() {
+                return Some(launch);
+            }
+            self.in_flight -= 1;
+            self.leave_lanes(&launch.command.resources(), launch.command.waits());
+        }
+        None
+    }
+
+    pub(super) fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
+        let startable = &mut self.startable;
+        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
     }
 
     /// The input is no request, and nothing after it is: says so behind everything that is owed, then closes.

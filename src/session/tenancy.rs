@@ -13,8 +13,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Session, Stage};
-use crate::command::Rlock;
-use crate::coordinator::{Coordinator, Grant, Loss, Tenant};
+use crate::command::{Binding, Rlock};
+use crate::coordinator::{Coordinator, Grant, Loss, Seat, Tenant};
 use crate::lock::Moment;
 use crate::protocol::Version;
 
@@ -130,6 +130,35 @@ impl Drop for Tenancy {
     }
 }
 
+/// The right to bind as many locks as a command asks for.
+pub(super) struct Seats {
+    seats: Vec<Seat>,
+    notify: bool,
+}
+
+impl Seats {
+    /// None, where none is to be bound. `None`: there are as many as there may be.
+    pub(super) fn reserve(
+        coordinator: &Coordinator,
+        tenant: Option<&Arc<Tenant>>,
+        session: Option<Binding>,
+        count: usize,
+    ) -> Option<Self> {
+        let Some((tenant, Binding { notify })) = tenant.zip(session) else {
+            return Some(Self { seats: Vec::new(), notify: false });
+        };
+        let seats = (0..count).map(|_| coordinator.reserve(tenant)).collect::<Option<Vec<_>>>()?;
+        Some(Self { seats, notify })
+    }
+
+    /// Binds the locks that were won.
+    pub(super) fn take(self, grants: &mut [Grant]) {
+        for (seat, grant) in self.seats.into_iter().zip(grants) {
+            grant.bind(seat, self.notify);
+        }
+    }
+}
+
 impl Session {
     /// Tells what was lost, where the client is between two replies.
     pub(super) fn tell_losses(&mut self) {
@@ -157,3 +186,7 @@ impl Session {
         self.replies.interject(&pushes);
     }
 }
+
+#[cfg(test)]
+#[path = "tenancy_tests.rs"]
+mod tests;

@@ -10,16 +10,17 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod settings;
+
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
-use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
+use crate::config::{Address, Config};
 use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote};
 use crate::counters::Counters;
 use crate::drain::Drain;
-use crate::limits as defaults;
 use crate::local::Snapshot;
 use crate::lock::{
-    AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, ExtendVote, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, Resource, SignVote, Token,
 };
 use crate::net::Listener;
 
@@ -113,7 +114,10 @@ impl Script {
 
     fn perform(&self, index: usize, operation: Operation) {
         match operation {
-            Operation::Acquire { resource, token, ticket, .. } => {
+            Operation::Acquire { resource, token, raise, ticket, .. } => {
+                if let Some(raise) = raise {
+                    raise.ticket.answer(RaiseVote::Raised(None, true));
+                }
                 depart(ticket, || {
                     let records = &mut self.state().records[index];
                     if let Some(holder) = records.get(&resource) {
@@ -132,6 +136,8 @@ impl Script {
                     _ => SignVote::Changed,
                 });
             }
+            Operation::Inspect { ticket, .. } => ticket.answer(InspectVote::Free),
+            Operation::Raise { raise, .. } => depart(raise.ticket, || RaiseVote::Raised(None, true)),
             Operation::Extend { resource, token, ticket, .. } => {
                 depart(ticket, || {
                     let holds = self.state().records[index].get(&resource) == Some(&bytes(&token));
@@ -167,6 +173,8 @@ fn key(operation: &Operation) -> &Resource {
     match operation {
         Operation::Acquire { resource, .. }
         | Operation::Sign { resource, .. }
+        | Operation::Raise { resource, .. }
+        | Operation::Inspect { resource, .. }
         | Operation::Extend { resource, .. }
         | Operation::Release { resource, .. } => resource,
     }
@@ -176,6 +184,8 @@ fn describe(operation: &Operation) -> String {
     let verb = match operation {
         Operation::Acquire { .. } => "acquire",
         Operation::Sign { .. } => "sign",
+        Operation::Raise { .. } => "raise",
+        Operation::Inspect { .. } => "inspect",
         Operation::Extend { .. } => "extend",
         Operation::Release { ticket: Some(_), .. } => "release",
         Operation::Release { ticket: None, .. } => "withdraw",
@@ -204,6 +214,10 @@ impl LockNode for Node {
     fn submit(&self, operation: Operation, _timeout: Duration) {
         self.script.submit(self.index, operation);
     }
+
+    fn wall_clock(&self, now: Moment) -> Option<u64> {
+        Some(now.as_micros())
+    }
 }
 
 /// A proxy with one TCP listener.
@@ -225,7 +239,7 @@ impl Drop for Proxy {
 
 impl Proxy {
     pub(super) async fn start(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config();
+        let mut config = settings::config();
         change(&mut config);
         let script = Script::new();
         let nodes = (0..3).map(|index| Arc::new(Node { index, script: Arc::clone(&script) }) as Arc<dyn LockNode>);
@@ -237,6 +251,7 @@ impl Proxy {
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
             sessions: SessionRules::new(config.session, &config.limits),
+            fence_retention: config.fence_retention,
         };
         let counters = Arc::new(Counters::default());
         let coordinator =
@@ -276,57 +291,6 @@ impl Proxy {
     /// Waits until every client's session has ended.
     pub(super) async fn deserted(&self) {
         eventually("all sessions have ended", || self.service.clients.count() == 0).await;
-    }
-}
-
-fn config() -> Config {
-    Config {
-        listen: vec![Address::Tcp { host: "127.0.0.1".into(), port: 0 }],
-        primaries: Vec::new(),
-        upstream: None,
-        quorum: Quorum::majority(3).expect("a small set"),
-        key_prefix: Bytes::new(),
-        max_ttl: Ttl::from_millis(defaults::MAX_TTL_MS_DEFAULT).expect("in range"),
-        max_wait: Duration::from_millis(defaults::MAX_WAIT_MS_DEFAULT),
-        attempts: 3,
-        retry_delay: Duration::from_millis(defaults::RETRY_DELAY_MS_DEFAULT),
-        drift: Drift::from_parts_per_million(defaults::CLOCK_DRIFT_PPM_DEFAULT),
-        node_timeout: Duration::from_millis(defaults::NODE_TIMEOUT_MS_DEFAULT),
-        silence_timeout: Duration::from_millis(defaults::SILENCE_TIMEOUT_MS_DEFAULT),
-        connect_timeout: Duration::from_millis(defaults::CONNECT_TIMEOUT_MS_DEFAULT),
-        probe_interval: Duration::from_millis(defaults::PROBE_INTERVAL_MS_DEFAULT),
-        links_per_primary: 1,
-        fence_retention: Duration::from_millis(defaults::FENCE_RETENTION_MS_DEFAULT),
-        shutdown_grace: Duration::from_millis(defaults::SHUTDOWN_GRACE_MS_DEFAULT),
-        worker_threads: 0,
-        password: None,
-        session: config::Session { max_lifetime: None, client_silence: None },
-        tcp: Tcp {
-            keepalive_idle: Duration::from_millis(defaults::KEEPALIVE_IDLE_MS_DEFAULT),
-            keepalive_interval: Duration::from_millis(defaults::KEEPALIVE_INTERVAL_MS_DEFAULT),
-            keepalive_probes: 3,
-            user_timeout: Some(Duration::from_millis(defaults::USER_TIMEOUT_MS_DEFAULT)),
-        },
-        limits: Limits {
-            connections: 100,
-            request_bytes: 1_048_576,
-            request_elements: 1_024,
-            relayed_bulk_bytes: 536_870_912,
-            key_bytes: 4_096,
-            pipeline_depth: 1_024,
-            buffer_bytes: 65_536,
-            output_buffer_bytes: 8_388_608,
-            idle_timeout: None,
-            unauthenticated_elements: 10,
-            unauthenticated_bulk_bytes: 16_384,
-            reply_nesting: 128,
-            waiters: 100_000,
-            waiters_per_key: 10_000,
-            session_locks: 1_000_000,
-            session_locks_per_connection: 1_024,
-            operations_per_primary: 65_536,
-        },
-        log: Log { level: "info".into(), format: LogFormat::Text },
     }
 }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use super::{Gate, Link, NONCE_BYTES, Own, Pending, Question, Through};
-use crate::command::CommandError;
 use crate::command::table::LocalCommand;
+use crate::command::{CommandError, LockCommand};
 use crate::coordinator::{Entropy, SystemEntropy};
 use crate::local;
 use crate::protocol::{Reply, Request, encode_request};
@@ -77,6 +77,7 @@ impl Session {
             Pending::Lock(command) if command.takes() && self.service.drain.has_begun() => {
                 self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
             }
+            Pending::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Pending::Lock(command) => self.enter(command, now),
             Pending::Mistake(error) => {
                 self.service.counters.count_error(error.kind());

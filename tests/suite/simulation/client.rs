@@ -158,7 +158,7 @@ impl Client {
     fn ask(&mut self, key: usize, proxy: usize, ttl_ms: u64, attempt: u64) -> UnderWay {
         let around = Arc::clone(&self.around);
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
-        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone() };
+        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence: false };
         let caller = Arc::new(Caller::default());
         let (number, owned) = (self.number, self.owner.is_some());
         let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, number, owned, proxy));

@@ -135,12 +135,12 @@ impl State {
     fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
         let (proxy, node) = (self.links[link].proxy, self.links[link].node);
         match operation {
-            Operation::Acquire { resource, token, ttl, ticket } => {
+            Operation::Acquire { resource, token, ttl, ticket, .. } => {
                 self.checker.attempted(proxy, &token);
                 let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Acquire(ticket)))
             }
-            Operation::Sign { resource, found, token, ttl, ticket } => {
+            Operation::Sign { resource, found, token, ttl, ticket, .. } => {
                 self.checker.signing(node, &token);
                 let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Sign(ticket)))
@@ -153,6 +153,7 @@ impl State {
                 let work = Work::Release { key: key_of(&resource), token, until };
                 (work, ticket.map(Ballot::Release))
             }
+            Operation::Raise { .. } | Operation::Inspect { .. } => unreachable!("nobody asks for that here"),
         }
     }
 
@@ -350,6 +351,10 @@ impl Node {
 impl LockNode for Node {
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn wall_clock(&self, _now: Moment) -> Option<u64> {
+        None
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {

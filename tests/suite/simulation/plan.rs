@@ -93,6 +93,7 @@ impl Plan {
             retry_delay: Duration::from_millis(25),
             node_timeout: Duration::from_millis(40),
             sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },
+            fence_retention: Duration::from_secs(604_800),
         }
     }
 }
