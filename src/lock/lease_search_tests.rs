@@ -43,28 +43,13 @@ enum Step {
     RenewalBegins,
     RenewalEnds,
     /// The request is run, and finds a record or none; its answer is heard or not.
-    Runs {
-        index: usize,
-        request: Request,
-        found: bool,
-        heard: bool,
-    },
+    Runs(usize, Request, Found, bool),
     /// Its answer is waited for no longer.
-    Silent {
-        index: usize,
-        request: Request,
-    },
+    Silent(usize, Request),
     /// It turns out never to have left.
-    Unsent {
-        index: usize,
-        request: Request,
-    },
-    /// The release through the other proxy is run, which deletes a record or none; its answer is heard or not.
-    Deletes {
-        index: usize,
-        found: bool,
-        heard: bool,
-    },
+    Unsent(usize, Request),
+    /// The release through the other proxy is run, and finds a record or none; its answer is heard or not.
+    Deletes(usize, Found, bool),
 }
 
 /// What the `SET` came to at one primary.
@@ -76,12 +61,18 @@ enum Set {
     Unsent,
 }
 
-/// What a renewal has heard of one primary.
+/// What was found at one primary, as far as that was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Found {
     Record,
     Nothing,
     Unknown,
+}
+
+impl From<bool> for Found {
+    fn from(is_there: bool) -> Self {
+        if is_there { Self::Record } else { Self::Nothing }
+    }
 }
 
 /// Requests on their way, the first in front, and whether their answer is still waited for. Never more than a `SET`
@@ -183,10 +174,10 @@ impl World {
             if waited {
                 let mut deaf = world.clone();
                 deaf.hear(index, request, None, knowledge);
-                next.push((Step::Runs { index, request, found, heard: false }, deaf));
+                next.push((Step::Runs(index, request, found.into(), false), deaf));
                 world.hear(index, request, Some(found), knowledge);
             }
-            next.push((Step::Runs { index, request, found, heard: waited }, world));
+            next.push((Step::Runs(index, request, found.into(), waited), world));
         }
     }
 
@@ -197,11 +188,11 @@ impl World {
             let mut silent = self.clone();
             silent.primaries[index].sent[place] = Some((request, false));
             silent.hear(index, request, None, knowledge);
-            next.push((Step::Silent { index, request }, silent));
+            next.push((Step::Silent(index, request), silent));
             let mut unsent = self.clone();
             unsent.primaries[index].unsend(place);
             unsent.not_sent(index, request);
-            next.push((Step::Unsent { index, request }, unsent));
+            next.push((Step::Unsent(index, request), unsent));
         }
     }
 
@@ -213,33 +204,31 @@ impl World {
         let mut world = self.clone();
         let found = std::mem::take(&mut world.primaries[index].record);
         if found {
-            next.push((Step::Deletes { index, found, heard: false }, world.clone()));
+            next.push((Step::Deletes(index, found.into(), false), world.clone()));
         }
         world.primaries[index].deleted = Some(found);
-        next.push((Step::Deletes { index, found, heard: true }, world));
+        next.push((Step::Deletes(index, found.into(), true), world));
     }
 
     /// The answer has come: whether the record was there. `None`: it is not known.
     fn hear(&mut self, index: usize, request: Request, found: Option<bool>, knowledge: Knowledge) {
-        let here: NodeSet = [node(index)].into_iter().collect();
         match (request, found) {
             (Request::Extend, _) => {
-                let heard = found.map_or(Found::Unknown, |found| if found { Found::Record } else { Found::Nothing });
-                self.primaries[index].extended = Some(heard);
+                self.primaries[index].extended = Some(found.map_or(Found::Unknown, Found::from));
             }
             (Request::Set, Some(true)) => {
                 self.primaries[index].set = Some(Set::Refused);
-                self.learn(here);
+                self.learn(index);
             }
             (Request::Set, Some(false)) => self.primaries[index].set = Some(Set::Granted),
             (Request::Set, None) => {
                 self.primaries[index].set = Some(Set::Silent);
                 if knowledge == Knowledge::Silent {
-                    self.learn(here);
+                    self.learn(index);
                 }
             }
-            (Request::PutBack, Some(true)) => self.learn(here),
-            (Request::PutBack, None) if knowledge == Knowledge::Silent => self.learn(here),
+            (Request::PutBack, Some(true)) => self.learn(index),
+            (Request::PutBack, None) if knowledge == Knowledge::Silent => self.learn(index),
             (Request::PutBack, _) => {}
         }
     }
@@ -251,14 +240,14 @@ impl World {
             Request::PutBack => {}
         }
         if request != Request::Extend {
-            self.learn([node(index)].into_iter().collect());
+            self.learn(index);
         }
     }
 
     /// The primary is known not to have run what was sent last, besides what is known when the lock is granted.
-    fn learn(&mut self, nodes: NodeSet) {
+    fn learn(&mut self, index: usize) {
         if let Some(lease) = &mut self.lease {
-            lease.refused_at(nodes);
+            lease.refused_at([node(index)].into_iter().collect());
         }
     }
 
@@ -342,13 +331,11 @@ impl World {
     }
 }
 
-/// What the search has seen.
+/// What the search has seen: worlds, those in which the release had answered 1, those in which a record was put back.
 #[derive(Debug, Default)]
 struct Seen {
     worlds: usize,
-    /// In so many the release had answered 1.
     released: usize,
-    /// In so many a record had been put back.
     put_back: usize,
 }
 
@@ -401,7 +388,7 @@ fn putting_back_where_a_set_was_silent_holds_a_released_lock_again() {
     let way = search(Knowledge::Silent).expect_err("this is the canary");
     println!("{} steps: {way:#?}", way.len());
     let is_silent = |step: &Step| match step {
-        Step::Silent { request, .. } | Step::Runs { request, heard: false, .. } => *request == Request::Set,
+        Step::Silent(_, request) | Step::Runs(_, request, _, false) => *request == Request::Set,
         _ => false,
     };
     assert!(way.iter().any(is_silent), "{way:#?}");

@@ -28,14 +28,13 @@ impl Session {
             through.whole = through.arrived.len();
         }
         self.take_over_replies(through);
-        if matches!(through.link, Link::Open(_)) {
-            // Who ends its own half of the connection after ours has run what it ever will.
-            through.left_behind = !through.has_run_all() && through.leaving.is_none();
-        }
+        // Who ends its own half of the connection after ours has run what it ever will.
+        let has_left = matches!(through.link, Link::Open(_)) && through.leaving.is_some();
+        let in_doubt = !has_left && !through.has_run_all();
         if through.mode.standing() == Standing::Closing && !through.mode.owes() {
             self.tenancy.close();
         }
-        through.link = Link::Lost;
+        through.link = Link::Lost { in_doubt };
         through.gate = Gate::Open;
         through.deadline = None;
         through.cleared = 0;
@@ -82,7 +81,7 @@ impl Session {
 impl Through {
     /// Whether a client whose stream has ended has nothing more to expect from the upstream.
     pub(in crate::session) fn is_finished(&self) -> bool {
-        matches!(self.link, Link::Closed | Link::Lost)
+        matches!(self.link, Link::Closed | Link::Lost { .. })
             && matches!(self.gate, Gate::Open | Gate::Reading(_) | Gate::Skipping)
             && self.whole == 0
     }

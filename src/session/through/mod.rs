@@ -43,8 +43,10 @@ enum Link {
     Closed,
     Opening(Opening),
     Open(Socket),
-    /// It has ended, and with it all that lived in it.
-    Lost,
+    /// It has ended, and with it all that lived in it. `in_doubt`: something that was sent over it may still be run.
+    Lost {
+        in_doubt: bool,
+    },
 }
 
 /// A command of the proxy's own that has been read and waits for its turn.
@@ -161,8 +163,6 @@ pub(super) struct Through {
     deadline: Option<Pin<Box<Sleep>>>,
     /// It has not.
     is_overdue: bool,
-    /// The connection has ended, and something that was sent over it may still be run.
-    left_behind: bool,
     /// Our half of the connection has been ended; set to when the upstream has to have ended its own.
     leaving: Option<Pin<Box<Sleep>>>,
 }
@@ -188,7 +188,6 @@ impl Through {
             stirred: false,
             deadline: None,
             is_overdue: false,
-            left_behind: false,
             leaving: None,
         })
     }
@@ -234,7 +233,7 @@ impl Through {
         match self.link {
             Link::Closed | Link::Opening(_) => true,
             Link::Open(_) => self.is_settled() && !self.mode.is_in_doubt(),
-            Link::Lost => !self.left_behind,
+            Link::Lost { in_doubt } => !in_doubt,
         }
     }
 
@@ -299,8 +298,7 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
                 biased;
                 () = super::ready(socket, interest) => {}
                 () = super::expired(leaving) => {
-                    through.left_behind = !through.has_run_all();
-                    through.link = Link::Lost;
+                    through.link = Link::Lost { in_doubt: !through.has_run_all() };
                 }
                 () = super::expired(&mut through.deadline) => {
                     through.deadline = None;
@@ -308,6 +306,6 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
                 }
             }
         }
-        (Link::Closed | Link::Lost, _) => pending().await,
+        (Link::Closed | Link::Lost { .. }, _) => pending().await,
     }
 }

@@ -71,7 +71,7 @@ impl Session {
             }
             // Full: what is in it may go on in part by now.
             Link::Open(_) => false,
-            Link::Lost => matches!(self.stage, Stage::Open | Stage::Ended),
+            Link::Lost { .. } => matches!(self.stage, Stage::Open | Stage::Ended),
             Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);

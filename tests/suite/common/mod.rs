@@ -26,4 +26,4 @@ pub(crate) use random::Random;
 pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, occupy, outlive};
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};
 pub(crate) use scripted::{on_acquire, scripted};
-pub(crate) use sessions::{SESSION_TTL, bind, counted, none_bound};
+pub(crate) use sessions::{SESSION_TTL, bind, bound, counted, none_bound};

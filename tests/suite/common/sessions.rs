@@ -19,7 +19,12 @@ pub(crate) async fn counted(proxy: &Proxy, counter: &str, least: u64) {
     eventually(async || proxy.counter(counter).await >= least, format_args!("{counter} to be {least}")).await;
 }
 
+/// Waits until so many locks are bound to connections: a client may have read its grant before that is counted.
+pub(crate) async fn bound(proxy: &Proxy, count: u64) {
+    eventually(async || proxy.counter("session_locks").await == count, format_args!("{count} bound locks")).await;
+}
+
 /// Waits until no lock is bound to any connection.
 pub(crate) async fn none_bound(proxy: &Proxy) {
-    eventually(async || proxy.counter("session_locks").await == 0, "every session's lock to be over").await;
+    bound(proxy, 0).await;
 }

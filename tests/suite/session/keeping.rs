@@ -3,7 +3,8 @@
 use support::{Kind, Relay, Value, eventually, unique_key};
 
 use crate::common::{
-    LONGEST_TTL, Rig, SESSION_TTL, bind, counted, every_primary_holds, granted, no_primary_holds, outlive, voters,
+    LONGEST_TTL, Rig, SESSION_TTL, bind, bound, counted, every_primary_holds, granted, no_primary_holds, outlive,
+    voters,
 };
 
 #[tokio::test]
@@ -146,7 +147,7 @@ async fn many_locks_of_many_clients_are_kept() {
         }
         clients.push((client, keys));
     }
-    assert_eq!(rig.proxy.counter("session_locks").await, 4_000);
+    bound(&rig.proxy, 4_000).await;
     for _ in 0..2 {
         outlive(&rig.fleet[0], "6000").await;
     }

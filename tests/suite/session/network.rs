@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
 
 use crate::common::{
-    Rig, SESSION_TTL, counted, every_primary_holds, no_primary_holds, none_bound, outlive, patient, start,
+    Rig, SESSION_TTL, bound, counted, every_primary_holds, no_primary_holds, none_bound, outlive, patient, start,
 };
 
 /// A namespace behind a cable; dropped, it is gone.
@@ -131,7 +131,7 @@ async fn keep_alive_finds_out_that_an_idle_client_has_vanished() {
     let token = bind_at(&rig, &proxy, &mut input, &key).await;
     // It is looked for, and answers.
     outlive(&rig.fleet[0], "6000").await;
-    assert_eq!(proxy.counter("session_locks").await, 1);
+    bound(&proxy, 1).await;
     namespace.cut();
     ends_with_its_ttl(&rig, &proxy, &key, &token).await;
     assert_eq!(proxy.counter("session_lost").await, 0);
