@@ -95,6 +95,18 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Records set anew by renewals where they were absent.
+    rextend_records_restored,
+    /// Locks that are bound to connections and held (a state).
+    session_locks,
+    /// Renewals of such locks that a quorum confirmed.
+    session_renewals,
+    /// Renewals that the answers did not settle.
+    session_renewal_failures,
+    /// Such locks that were lost.
+    session_lost,
+    /// Such locks that were released when their client closed its connection, or reset it.
+    session_released_on_close,
     /// Several locks won together.
     rmlock_granted,
     /// Several locks of which somebody else held one to the end.

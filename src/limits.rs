@@ -21,6 +21,16 @@ pub const KEYS_AT_ONCE: usize = 64;
 /// The smallest ttl of a lock that is bound to its connection, in milliseconds: it must be renewed in time.
 pub const SESSION_TTL_MS: u64 = 100;
 
+/// A session's lock is renewed so many times in its ttl.
+pub const RENEWAL_FRACTION: u32 = 3;
+/// A renewal that did not settle is tried again after this fraction of the ttl at the longest.
+pub const RENEWAL_RETRY_FRACTION: u32 = 24;
+/// How many times that bound doubles: to the time between two renewals.
+pub const RENEWAL_RETRY_DOUBLINGS: u8 = 3;
+/// Renewals that are due within this time are sent together.
+pub const RENEWAL_SLACK: Duration = Duration::from_millis(5);
+/// Most renewals that are under way at a time: the clients' own commands must not wait behind all the locks of a proxy.
+pub const RENEWALS_AT_ONCE: usize = 1_024;
 /// How often a fencing number is drawn anew, each time a larger step ahead, before the attempt is given up.
 pub const FENCE_STEPS: u32 = 6;
 
@@ -210,6 +220,10 @@ const _: () = {
     assert!(OWNER_BYTES + 1 + TOKEN_HEX_DIGITS <= TOKEN_BYTES);
     assert!(TOKEN_BYTES <= HOLDER_BYTES);
     assert!(HOLDER_BYTES <= PRIMARY_REPLY_BYTES);
+    // The last of the doubled bounds is the time between two renewals.
+    assert!(RENEWAL_RETRY_FRACTION == RENEWAL_FRACTION << RENEWAL_RETRY_DOUBLINGS);
+    // The shortest of sessions has several tries within its validity.
+    assert!(SESSION_TTL_MS / RENEWAL_RETRY_FRACTION as u64 > 1);
     // A node set is a 16-bit mask.
     assert!(PRIMARIES <= 16);
     // Whoever waits elsewhere is not forgotten between two of its announcements.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::coordinator::{Coordinator, Entropy, LineLimits, Rules, SystemEntropy};
+use crate::coordinator::{Coordinator, Entropy, LineLimits, Rules, SessionRules, SystemEntropy};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits::RESERVED_DESCRIPTORS;
@@ -82,6 +82,9 @@ impl Server {
         let rules = rules(&config, SystemEntropy.jitter());
         let coordinator = Coordinator::new(primaries.nodes(), rules, clock, entropy, Arc::clone(&counters));
         let _listeners = Listeners::start(&config, &coordinator);
+        let mut keeper = JoinSet::new();
+        // To the very end: clients get as much time as there is to come back through another proxy.
+        keeper.spawn(Arc::clone(&coordinator).keep_leases());
         let look = snapshots(&config, &primaries, &drain);
         let service = Service::new(&config, coordinator, counters, drain.clone(), facts, look);
 
@@ -152,6 +155,7 @@ fn rules(config: &Config, sender: u64) -> Rules {
         node_timeout: config.node_timeout,
         lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
         sender,
+        sessions: SessionRules::new(config.session, &config.limits),
         fence_retention: config.fence_retention,
     }
 }

@@ -52,7 +52,7 @@ impl Coordinator {
 
     /// An attempt that takes nothing but what its owner has.
     async fn look(self: &Arc<Self>, request: &AcquireRequest, caller: &Caller) -> Decided {
-        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         let number = request.fence.then(|| self.fence_clock());
         let attempt = self.new_attempt(request, token, term, false, number);
         self.ask_who_holds(&attempt, request.ttl);

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Coordinator;
 use super::node::{Ballot, Operation, Ticket, Trouble};
-use crate::lock::{Inspect, InspectVote, NodeId, Resource};
+use crate::lock::{Inspect, InspectVote, NodeId, Resource, Token};
 
 /// What the primaries said of one key.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Inspection {
     pub inspect: Inspect,
     /// The primaries' addresses, in the order of configuration.
     pub addresses: Vec<(NodeId, String)>,
+    /// The number of the client to whose connection the lock is bound, if that is one of this proxy's.
+    pub client: Option<u64>,
 }
 
 struct Look {
@@ -45,6 +48,12 @@ impl Coordinator {
         }
         look.complete.notified().await;
         let inspect = look.inspect.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Inspection { inspect, addresses: self.nodes().map(|(id, node)| (id, node.address().to_owned())).collect() }
+        let holder = inspect.holder().and_then(|token| Token::new(Bytes::copy_from_slice(token)).ok());
+        let client = holder.and_then(|token| self.client_of(&resource, &token));
+        Inspection {
+            inspect,
+            client,
+            addresses: self.nodes().map(|(id, node)| (id, node.address().to_owned())).collect(),
+        }
     }
 }

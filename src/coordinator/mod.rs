@@ -14,6 +14,8 @@ mod entropy;
 mod explain;
 mod fencing;
 mod inspect;
+mod lease_keeper;
+mod leases;
 mod line;
 mod node;
 mod notice;
@@ -23,6 +25,7 @@ mod registry;
 mod retry;
 mod round;
 mod several;
+mod tenant;
 mod waiting;
 mod watched;
 
@@ -34,6 +37,7 @@ use bytes::Bytes;
 pub use caller::Caller;
 pub use entropy::{Entropy, SystemEntropy};
 pub use inspect::Inspection;
+pub use leases::Seat;
 pub use line::LineLimits;
 pub use node::{Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
 pub use notice::{Notice, NoticeKind};
@@ -41,16 +45,19 @@ pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
 pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeveral};
+pub use tenant::{Loss, Tenant};
 
 use self::counting::CountingRound;
+use self::leases::Leases;
 use self::outcome::Attempt;
 use self::registry::Registry;
 use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
+use crate::config::{Limits, Session};
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Drift, Extend, ExtendVerdict, Fence, FenceNumber, Moment, NodeId, NodeSet, Owner, Quorum, Release,
-    ReleaseVerdict, Resource, Token, Ttl,
+    AcquireVerdict, Confirmed, Drift, Extend, ExtendVerdict, Fence, FenceNumber, LeaseRules, Moment, NodeId, NodeSet,
+    Owner, Quorum, Release, ReleaseVerdict, Resource, Token, Ttl,
 };
 
 /// The numbers that rounds go by; keys of the same names in the configuration.
@@ -67,6 +74,28 @@ pub struct Rules {
     pub lines: LineLimits,
     /// Random, so that this proxy's notices can be told from those of others.
     pub sender: u64,
+    pub sessions: SessionRules,
+}
+
+/// The numbers for locks that are bound to connections.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionRules {
+    /// How long one is renewed; `None`: as long as its connection lives.
+    pub max_lifetime: Option<Duration>,
+    /// How long its client may be silent before renewing pauses; `None`: for ever.
+    pub client_silence: Option<Duration>,
+    /// Most of them.
+    pub most: usize,
+    /// Most of one connection.
+    pub most_of_connection: usize,
+}
+
+impl SessionRules {
+    pub fn new(session: Session, limits: &Limits) -> Self {
+        let Session { max_lifetime, client_silence } = session;
+        let (most, most_of_connection) = (limits.session_locks, limits.session_locks_per_connection);
+        Self { max_lifetime, client_silence, most, most_of_connection }
+    }
 }
 
 /// What to take, for how long, for whom.
@@ -89,6 +118,7 @@ pub struct Coordinator {
     entropy: Arc<dyn Entropy>,
     counters: Arc<Counters>,
     lines: Registry,
+    leases: Leases,
 }
 
 impl Coordinator {
@@ -102,7 +132,8 @@ impl Coordinator {
     ) -> Arc<Self> {
         assert_eq!(nodes.len(), rules.quorum.total(), "one node for each primary that the quorum counts");
         let lines = Registry::new(rules.lines, rules.quorum, Arc::clone(&counters));
-        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters, lines })
+        let leases = Leases::default();
+        Arc::new(Self { nodes: nodes.into(), rules, clock, entropy, counters, lines, leases })
     }
 
     pub fn clock(&self) -> Clock {
@@ -171,31 +202,48 @@ impl Coordinator {
 
     /// Lets the lock live for at least `ttl` from now, if `token` holds it.
     pub async fn extend(self: Arc<Self>, resource: Resource, token: Token, ttl: Ttl) -> Extended {
-        let term = self.term(ttl);
-        let round = CountingRound::new(Extend::new(self.rules.quorum), Some(term), self.clock);
-        for (id, node) in self.nodes() {
-            let (resource, token, ticket) = (resource.clone(), token.clone(), round.ticket(id));
-            node.submit(Operation::Extend { resource, token, ttl, ticket }, ttl.node_timeout(self.rules.node_timeout));
+        let lease = self.leases.find(&resource, &token);
+        if lease.as_ref().is_some_and(|lease| self.is_lost(lease)) {
+            self.counters.rextend_lost.increment();
+            return Extended::Lost;
         }
+        let term = self.term(self.clock.now(), ttl);
+        let round = self.submit_extension(&resource, &token, term);
         match round.verdict().await {
             ExtendVerdict::Extended => {
+                let asked = Confirmed { started: term.started, ttl };
+                if lease.as_ref().is_some_and(|lease| self.extended_bound(lease, asked)) {
+                    self.counters.rextend_lost.increment();
+                    return Extended::Lost;
+                }
                 self.counters.rextend_extended.increment();
-                Extended::Extended(Extension { coordinator: self, round, term })
+                Extended::Extended(Extension { coordinator: self, round, term, lease })
             }
-            ExtendVerdict::Lost => {
-                self.counters.rextend_lost.increment();
-                Extended::Lost
-            }
-            ExtendVerdict::NoQuorum => {
+            ExtendVerdict::NoQuorum if !lease.as_ref().is_some_and(|lease| self.is_lost(lease)) => {
                 self.counters.rextend_noquorum.increment();
                 let too_late = term.validity(self.clock.now()).is_none();
                 Extended::NoQuorum(self.explain(round.report(), too_late))
+            }
+            ExtendVerdict::Lost | ExtendVerdict::NoQuorum => {
+                self.counters.rextend_lost.increment();
+                if let Some(lease) = lease {
+                    self.lose_bound(&lease);
+                }
+                Extended::Lost
             }
         }
     }
 
     /// Deletes `token`'s records, everywhere, sooner or later; the verdict says whether it held the lock.
     pub async fn release(self: Arc<Self>, resource: Resource, token: Token) -> Released {
+        if let Some(lease) = self.leases.find(&resource, &token)
+            // Before anything is submitted: no renewal comes behind it.
+            && !self.let_go(&lease)
+            && self.is_lost(&lease)
+        {
+            self.counters.runlock_not_held.increment();
+            return Released::NotHeld;
+        }
         let round = CountingRound::new(Release::new(self.rules.quorum), None, self.clock);
         let until = self.withdrawal_deadline();
         let notice = self.notice_of_release(&resource);
@@ -223,7 +271,7 @@ impl Coordinator {
     }
 
     fn start_attempt(self: &Arc<Self>, request: &AcquireRequest, first: bool, asks_ttl: bool) -> Attempt {
-        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         self.start_attempt_with(request, token, term, first, asks_ttl)
     }
 
@@ -265,7 +313,7 @@ impl Coordinator {
         let fence = number.map(|number| Fence::new(self.rules.quorum, number));
         let round = AcquireRound::new(self.rules.quorum, request.owner.clone(), fence, term, self.clock);
         let (coordinator, resource) = (Arc::clone(self), request.resource.clone());
-        Attempt { coordinator, resource, token, round, kept: false, first }
+        Attempt { coordinator, resource, token, round, kept: false, first, lease: None }
     }
 
     /// Brings the attempt to its end; unless it is granted, it is withdrawn.
@@ -309,12 +357,35 @@ impl Coordinator {
         }
     }
 
+    /// Asks all to let the record live longer.
+    fn submit_extension(&self, resource: &Resource, token: &Token, term: Term) -> Arc<CountingRound<Extend>> {
+        let (ttl, timeout) = (term.ttl, term.ttl.node_timeout(self.rules.node_timeout));
+        let round = CountingRound::new(Extend::new(self.rules.quorum), Some(term), self.clock);
+        for (id, node) in self.nodes() {
+            let (resource, token, ticket) = (resource.clone(), token.clone(), round.ticket(id));
+            node.submit(Operation::Extend { resource, token, ttl, ticket }, timeout);
+        }
+        round
+    }
+
     /// Takes back what an attempt may have left. When that was a lock which others have seen held, they are told.
     fn withdraw(&self, targets: NodeSet, resource: &Resource, token: &Token, was_won: bool) {
+        self.counters.withdrawals_sent.add(targets.len() as u64);
+        self.submit_releases(targets.iter(), resource, token, was_won);
+    }
+
+    /// Has the record deleted there, sooner or later; nobody waits for the answers. When others have seen the lock held,
+    /// they are told.
+    fn submit_releases(
+        &self,
+        targets: impl Iterator<Item = NodeId>,
+        resource: &Resource,
+        token: &Token,
+        was_won: bool,
+    ) {
         let until = self.withdrawal_deadline();
         let notice = if was_won { self.notice_of_release(resource) } else { None };
-        for id in targets.iter() {
-            self.counters.withdrawals_sent.increment();
+        for id in targets {
             let (resource, token, notice) = (resource.clone(), token.clone(), notice.clone());
             let release = Operation::Release { resource, token, until, notice, ticket: None };
             self.nodes[id.index()].submit(release, self.rules.node_timeout);
@@ -330,8 +401,13 @@ impl Coordinator {
         self.clock.now().after(Duration::from_millis(longest.as_millis() + self.rules.drift.of(longest)))
     }
 
-    fn term(&self, ttl: Ttl) -> Term {
-        Term { started: self.clock.now(), ttl, drift: self.rules.drift }
+    fn term(&self, started: Moment, ttl: Ttl) -> Term {
+        Term { started, ttl, drift: self.rules.drift }
+    }
+
+    fn lease_rules(&self) -> LeaseRules {
+        let SessionRules { max_lifetime, client_silence, .. } = self.rules.sessions;
+        LeaseRules { drift: self.rules.drift, max_lifetime, client_silence }
     }
 
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn LockNode>)> {

@@ -75,7 +75,11 @@ struct AcquireState {
     troubles: Troubles,
     /// When what was in the way ends by itself, as far as it was asked.
     forecast: Forecast,
+    /// Who wants to know, once every primary has been heard of, where the token was never set.
+    heir: Option<Heir>,
 }
+
+type Heir = Box<dyn FnOnce(NodeSet) + Send>;
 
 impl AcquireRound {
     pub(super) fn new(
@@ -101,6 +105,7 @@ impl AcquireRound {
                 closed: false,
                 troubles: NO_TROUBLE,
                 forecast: Forecast::UNKNOWN,
+                heir: None,
             }),
         })
     }
@@ -185,6 +190,25 @@ impl AcquireRound {
         self.state.with(|state| state.forecast.clone())
     }
 
+    /// Where the token certainly was never set, as far as is known by now, and where a record was asked to be signed.
+    pub(super) fn never_set(&self) -> (NodeSet, NodeSet) {
+        self.state.with(|state| (state.core.never_set(), state.core.signed()))
+    }
+
+    /// Tells `heir`, once every primary has been heard of, where the token was never set. At once when that is so.
+    pub(super) fn when_complete(&self, heir: impl FnOnce(NodeSet) + Send + 'static) {
+        let known = self.state.with(|state| {
+            if state.core.is_complete() {
+                return Some((heir, state.core.never_set()));
+            }
+            state.heir = Some(Box::new(heir));
+            None
+        });
+        if let Some((heir, never_set)) = known {
+            heir(never_set);
+        }
+    }
+
     pub(super) fn took_over(&self) -> bool {
         self.state.with(|state| state.core.took_over())
     }
@@ -248,10 +272,14 @@ impl AcquireState {
 
 impl AcquireRound {
     fn count(&self, node: NodeId, trouble: Option<Trouble>, vote: impl FnOnce(&mut Acquire)) {
+        let mut complete = None;
         self.state.change(|state| {
             vote(&mut state.core);
             if trouble.is_some() {
                 state.troubles[node.index()] = trouble;
+            }
+            if state.heir.is_some() && state.core.is_complete() {
+                complete = state.heir.take().map(|heir| (heir, state.core.never_set()));
             }
             if state.verdict.is_some() {
                 return state.core.is_complete();
@@ -259,6 +287,9 @@ impl AcquireRound {
             state.poll(self);
             state.has_work()
         });
+        if let Some((heir, never_set)) = complete {
+            heir(never_set);
+        }
     }
 
     /// Counts the answer to the raise of a number that was drawn anew.

@@ -203,14 +203,14 @@ impl Coordinator {
     }
 
     fn start_attempts(self: &Arc<Self>, request: &AcquireSeveral, first: bool, asks_ttl: bool) -> Vec<Attempt> {
-        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         let start = |one| self.start_attempt_with(&one, token.clone(), term, first, asks_ttl);
         request.each().map(start).collect()
     }
 
     /// Attempts that take nothing but what their owner has.
     fn start_looks(self: &Arc<Self>, request: &AcquireSeveral) -> Vec<Attempt> {
-        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(request.ttl));
+        let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         let start = |one| {
             let attempt = self.new_attempt(&one, token.clone(), term, false, None);
             self.ask_who_holds(&attempt, request.ttl);

@@ -311,7 +311,7 @@ impl Coordinator {
     }
 
     /// A notice has come from a primary: this proxy's own are known by their sender.
-    pub fn hear(&self, notice: Notice, node: NodeId) {
+    pub fn hear_notice(&self, notice: Notice, node: NodeId) {
         if notice.sender != self.rules.sender {
             self.counters.notices_received.increment();
             self.lines.hear(notice, node, self.clock.now());

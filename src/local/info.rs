@@ -157,6 +157,7 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("rextend_extended", &counters.rextend_extended),
         ("rextend_lost", &counters.rextend_lost),
         ("rextend_noquorum", &counters.rextend_noquorum),
+        ("rextend_records_restored", &counters.rextend_records_restored),
         ("rmlock_granted", &counters.rmlock_granted),
         ("rmlock_refused", &counters.rmlock_refused),
         ("rmlock_noquorum", &counters.rmlock_noquorum),
@@ -168,6 +169,11 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("waiters_peak", &counters.waiters_peak),
         ("notices_sent", &counters.notices_sent),
         ("notices_received", &counters.notices_received),
+        ("session_locks", &counters.session_locks),
+        ("session_renewals", &counters.session_renewals),
+        ("session_renewal_failures", &counters.session_renewal_failures),
+        ("session_lost", &counters.session_lost),
+        ("session_released_on_close", &counters.session_released_on_close),
         ("fences_issued", &counters.fences_issued),
         ("fences_second_round", &counters.fences_second_round),
         ("withdrawals_sent", &counters.withdrawals_sent),
@@ -219,10 +225,11 @@ mod tests {
              rlock_granted:3\nrlock_taken_over:0\nrlock_refused:0\nrlock_noquorum:0\nrlock_too_late:0\n\
              rlock_split_retries:0\nrlock_abandoned:0\n\
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
-             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\n\
+             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nrextend_records_restored:0\n\
              rmlock_granted:0\nrmlock_refused:0\nrmlock_noquorum:0\n\
              wait_granted:0\nwait_expired:0\nwait_abandoned:0\nlines:0\nwaiters:2\nwaiters_peak:5\n\
              notices_sent:0\nnotices_received:0\n\
+             session_locks:0\nsession_renewals:0\nsession_renewal_failures:0\nsession_lost:0\nsession_released_on_close:0\n\
              fences_issued:0\nfences_second_round:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\

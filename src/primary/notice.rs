@@ -135,7 +135,7 @@ impl Listener {
 
     fn hear(&self, message: &Msg) {
         match Notice::parse(message.get_payload_bytes(), self.key_bytes) {
-            Some(notice) => self.coordinator.hear(notice, self.node),
+            Some(notice) => self.coordinator.hear_notice(notice, self.node),
             None => tracing::debug!(primary = %self.endpoint.address, "a notice that this version does not know"),
         }
     }

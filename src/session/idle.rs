@@ -1,6 +1,6 @@
 //! Connections that are of no use to anybody, and when they are closed.
 //!
-//! A client that waits for a lock is not idle, and one that neither sends nor reads is, whatever it is owed. The timer
+//! A client that waits for a lock or holds one that is bound to its connection is not idle, and one that neither sends nor reads is, whatever it is owed. The timer
 //! is not set anew with every request: it runs out, looks when the connection was last of use, and sleeps for the rest.
 //!
 //! When the proxy drains, the same timer brings every connection to its end: soon if it says nothing and is owed nothing,
@@ -82,7 +82,8 @@ impl Session {
         // What is to come unasked may come after the end as well; a reply may not.
         let is_draining = self.idle.last_call.is_some();
         let waits = |through: &super::Through| through.is_owed() || (!is_draining && through.is_patient());
-        if self.in_flight > 0 || self.through.as_deref().is_some_and(waits) {
+        let holds = self.tenancy.has_locks() && !is_draining;
+        if self.in_flight > 0 || holds || self.through.as_deref().is_some_and(waits) {
             self.touch();
         }
         let due = self.idle.active_at + limit;

@@ -1,16 +1,19 @@
 //! One lock command of a session: its run over the primaries, and what becomes of its verdict.
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use super::Service;
 use super::reply_queue::{ReplyId, Settled, Timed};
+use super::tenancy::Seats;
 use crate::command::{LockCommand, Options, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
     AcquireRequest, AcquireSeveral, Acquired, Caller, Coordinator, Extended, ExtendedSeveral, Extension, Grant,
-    NoQuorum, Released, ReleasedSeveral,
+    NoQuorum, Released, ReleasedSeveral, Tenant,
 };
 use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
@@ -58,11 +61,13 @@ impl Timed for LockReply {
             Self::Granted { grant, .. } => {
                 grant.validity(now).map(|validity| Rlock::granted(grant.token(), validity, grant.fence()))
             }
+            Self::Extended(extension) if extension.is_lost() => Some(Rextend::lost()),
             Self::Extended(extension) => extension.validity(now).map(Rextend::extended),
             Self::GrantedSeveral(grants) => {
                 let validity = smallest(grants.iter().map(|grant| grant.validity(now)))?;
                 grants.first().map(|grant| Rlock::granted(grant.token(), validity, None))
             }
+            Self::ExtendedSeveral(extensions) if extensions.iter().any(Extension::is_lost) => Some(Rextend::lost()),
             Self::ExtendedSeveral(extensions) => {
                 smallest(extensions.iter().map(|extension| extension.validity(now))).map(Rextend::extended)
             }
@@ -100,32 +105,42 @@ impl LockReply {
 
 impl Launch {
     /// Runs a command that waits to its end, in a future as small as may be.
-    pub(super) fn stand_in_line(self, coordinator: &Arc<Coordinator>, caller: &Arc<Caller>) -> Standing {
-        let (coordinator, caller) = (Arc::clone(coordinator), Arc::clone(caller));
+    pub(super) fn stand_in_line(
+        self,
+        service: &Arc<Service>,
+        caller: &Arc<Caller>,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Standing {
         let Self { reply, command, read_at } = self;
         let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
-            return Box::pin(Self { reply, command, read_at }.execute(coordinator, caller));
+            let launch = Self { reply, command, read_at };
+            return Box::pin(launch.execute(Arc::clone(service), Arc::clone(caller), tenant));
         };
-        let Options { owner, wait, fence, .. } = options;
-        let request = AcquireRequest { resource: resource.clone(), ttl, owner, fence, wait };
+        let Options { owner, wait, fence, session } = options;
+        let resources = Resources::One(resource.clone());
+        let Some(seats) = Seats::reserve(&service.coordinator, tenant.as_ref(), session, 1) else {
+            return Box::pin(ready(Finished { reply, resources, waited: true, settled: Settled::Reply(full()) }));
+        };
+        let request = AcquireRequest { resource, ttl, owner, fence, wait };
         // A block of its own would hold it twice: as it came, and as it is awaited.
-        Box::pin(coordinator.acquire_in_line(request, caller).map(move |ended| {
-            let settled = acquired(ended, |grant| LockReply::Granted { grant, read_at });
-            Finished { reply, resources: Resources::One(resource), waited: true, settled }
+        let ended = Arc::clone(&service.coordinator).acquire_in_line(request, Arc::clone(caller));
+        Box::pin(ended.map(move |ended| {
+            let settled = acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at });
+            Finished { reply, resources, waited: true, settled }
         }))
     }
 
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
-    pub(super) async fn execute(self, coordinator: Arc<Coordinator>, caller: Arc<Caller>) -> Finished {
+    pub(super) async fn execute(
+        self,
+        service: Arc<Service>,
+        caller: Arc<Caller>,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Finished {
         let (resources, waited) = (self.command.resources(), self.command.waits());
+        let coordinator = Arc::clone(&service.coordinator);
         let settled = match self.command {
-            LockCommand::Rlock(Rlock { resource, ttl, options }) => {
-                // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-                let Options { owner, wait, fence, .. } = options;
-                let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
-                let ended = coordinator.acquire(request, caller).await;
-                acquired(ended, |grant| LockReply::Granted { grant, read_at: self.read_at })
-            }
+            LockCommand::Rlock(command) => acquire(command, self.read_at, coordinator, caller, tenant).await,
             LockCommand::Runlock(Runlock { resource, token }) => {
                 match coordinator.release(resource.detached(), token.detached()).await {
                     Released::Released => Settled::Reply(Runlock::released(true)),
@@ -140,12 +155,7 @@ impl Launch {
                     Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
                 }
             }
-            LockCommand::Rmlock(Rmlock { resources, ttl, options }) => {
-                let resources = resources.iter().map(Resource::detached).collect();
-                let Options { owner, wait, .. } = options;
-                let ended = coordinator.acquire_several(AcquireSeveral { resources, ttl, owner, wait }, caller).await;
-                acquired(ended, LockReply::GrantedSeveral)
-            }
+            LockCommand::Rmlock(command) => acquire_several(command, coordinator, caller, tenant).await,
             LockCommand::Rmunlock(Rmunlock { resources, token }) => {
                 let resources = resources.iter().map(Resource::detached).collect();
                 match coordinator.release_several(resources, token.detached()).await {
@@ -166,11 +176,47 @@ impl Launch {
                 let waiters = coordinator.waiters(&resource);
                 let found = Arc::clone(&coordinator).inspect(resource).await;
                 let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
-                Settled::Reply(Rinspect::found(&found.inspect, primaries, None, waiters))
+                let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, session, waiters))
             }
         };
         Finished { reply: self.reply, resources, waited, settled }
     }
+}
+
+async fn acquire(
+    Rlock { resource, ttl, options }: Rlock,
+    read_at: Option<Moment>,
+    coordinator: Arc<Coordinator>,
+    caller: Arc<Caller>,
+    tenant: Option<Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let Options { owner, wait, fence, session } = options;
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, 1) else {
+        return Settled::Reply(full());
+    };
+    // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
+    let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
+    let ended = coordinator.acquire(request, caller).await;
+    acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at })
+}
+
+async fn acquire_several(
+    Rmlock { resources, ttl, options }: Rmlock,
+    coordinator: Arc<Coordinator>,
+    caller: Arc<Caller>,
+    tenant: Option<Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let Options { owner, wait, session, .. } = options;
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, resources.len()) else {
+        return Settled::Reply(full());
+    };
+    let resources = resources.iter().map(Resource::detached).collect();
+    let ended = coordinator.acquire_several(AcquireSeveral { resources, ttl, owner, wait }, caller).await;
+    acquired(ended, |mut grants| {
+        seats.take(&mut grants);
+        LockReply::GrantedSeveral(grants)
+    })
 }
 
 /// What the client of an RLOCK or RMLOCK is told.
@@ -193,6 +239,10 @@ pub(super) fn shutting_down() -> Reply {
 fn smallest(mut validities: impl Iterator<Item = Option<Validity>>) -> Option<Validity> {
     let first = validities.next()??;
     validities.try_fold(first, |smallest, validity| validity.map(|validity| smallest.min(validity)))
+}
+
+fn full() -> Reply {
+    Reply::Error("ERR max number of session locks reached".into())
 }
 
 fn not_settled(reason: NoQuorum) -> Reply {

@@ -28,6 +28,7 @@ mod requests;
 mod running;
 mod service;
 mod subscriptions;
+mod tenancy;
 mod through;
 
 use std::collections::VecDeque;
@@ -48,12 +49,14 @@ use self::lock_reply::{Finished, Launch, LockReply};
 use self::readiness::ready;
 use self::reply_queue::ReplyQueue;
 use self::running::Running;
+use self::tenancy::Tenancy;
 use self::through::Through;
 use crate::coordinator::Caller;
 use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
 use crate::net::{Peer, Socket};
 use crate::protocol::RequestDecoder;
+use crate::router::LocalRequest;
 
 #[cfg(doc)]
 use crate::coordinator::Grant;
@@ -105,6 +108,10 @@ struct Session {
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
     idle: Idle,
+    /// The locks that are bound to the connection.
+    tenancy: Tenancy,
+    /// A RESET that waits for what is under way.
+    reset: Option<LocalRequest>,
     /// The way to the upstream, where there is one.
     through: Option<Box<Through>>,
     /// Commands sent to it that were not counted yet.
@@ -124,6 +131,8 @@ impl Session {
             idle: Idle::new(service.limits.idle_timeout),
             through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
             relayed: 0,
+            tenancy: Tenancy::new(Arc::clone(&service.coordinator)),
+            reset: None,
             service,
             socket,
             stage: Stage::Open,
@@ -149,16 +158,18 @@ impl Session {
             self.take_requests();
             loop {
                 while let Some(launch) = self.next_launch() {
+                    let tenant = self.tenancy.tenant();
                     if launch.command.waits() {
-                        running.stand(launch.stand_in_line(&self.service.coordinator, &self.caller));
+                        running.stand(launch.stand_in_line(&self.service, &self.caller, tenant));
                     } else {
-                        running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                        running.push(launch.execute(Arc::clone(&self.service), Arc::clone(&self.caller), tenant));
                     }
                 }
                 let Some(finished) = running.ended() else { break };
                 self.finish(finished);
             }
             self.relay();
+            self.tell_losses();
             self.write();
             if self.is_over() {
                 break;
@@ -174,6 +185,7 @@ impl Session {
                 biased;
                 finished = running.next() => self.finish(finished),
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
+                () = self.tenancy.bereaved() => {}
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
                     draining = true;
@@ -197,6 +209,7 @@ impl Session {
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
+                self.tenancy.close();
                 if self.stage == Stage::Open {
                     self.stage = Stage::Ended;
                 }
@@ -206,6 +219,7 @@ impl Session {
             Ok(_) => {
                 self.starved = false;
                 self.touch();
+                self.tenancy.hear();
                 if let Some(through) = &mut self.through {
                     through.try_again();
                 }
@@ -263,13 +277,18 @@ impl Session {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
                 Err(error) => return self.lose(&error),
             };
-            let Self { replies, service, unconfirmed, caller, .. } = self;
+            let Self { replies, service, unconfirmed, tenancy, caller, .. } = self;
             replies.wrote(count, |delivered| {
                 if let LockReply::Granted { grant, read_at } = &delivered {
                     service.note_latency(grant, *read_at);
                 }
                 for grant in delivered.into_grants() {
-                    if caller.has_left() { unconfirmed.push(grant) } else { grant.hand_over() }
+                    // One that is bound is released with the connection.
+                    if caller.has_left() && !grant.is_bound() {
+                        unconfirmed.push(grant);
+                    } else {
+                        tenancy.hand_over(grant);
+                    }
                 }
             });
             if count < length {
@@ -291,6 +310,10 @@ impl Session {
     /// The connection has failed.
     fn lose(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the connection is lost");
+        // Linux says so of a stream that had ended before: one that is cut off in its middle is reset.
+        if cfg!(target_os = "linux") && error.kind() == ErrorKind::BrokenPipe {
+            self.tenancy.close();
+        }
         self.unconfirmed.withdraw(&self.service);
         self.give_up();
     }
@@ -298,6 +321,7 @@ impl Session {
     /// Nothing can be written any more, or shall be: grants that were not delivered are withdrawn.
     fn give_up(&mut self) {
         self.stage = Stage::Broken;
+        self.tenancy.lose();
         self.caller.leave();
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.

@@ -11,6 +11,7 @@ impl Session {
     /// Whether another request may be taken on: nothing is full.
     pub(super) fn may_take(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Ended)
+            && self.reset.is_none()
             && self.in_flight < self.service.limits.pipeline_depth
             && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
     }
@@ -37,7 +38,7 @@ impl Session {
     /// Whether there is more to do without waiting for anything.
     pub(super) fn may_go_on(&self) -> bool {
         match &self.through {
-            None => !self.starved && self.may_take(),
+            None => (!self.starved && self.may_take()) || (self.reset.is_some() && self.in_flight == 0),
             Some(through) => {
                 through.is_stirred()
                     && (!self.starved || through.is_gate_closed())
@@ -66,7 +67,7 @@ impl Session {
                 Stage::Open => false,
                 Stage::Ended => {
                     let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
-                    self.starved && self.replies.is_empty() && is_finished
+                    self.starved && self.reset.is_none() && self.replies.is_empty() && is_finished
                 }
                 Stage::Stopped | Stage::Broken => true,
             }

@@ -4,17 +4,21 @@
 
 use super::lock_reply::{Launch, shutting_down};
 use super::{Session, Stage};
+use crate::command::table::LocalCommand;
 use crate::command::{LockCommand, Resources};
 use crate::counters::ErrorKind as ErrorCounter;
 use crate::limits::REQUESTS_PER_TURN;
 use crate::local;
 use crate::lock::Moment;
 use crate::protocol::{ProtocolError, Reply, Request, RequestLimits};
-use crate::router::{self, Route, SessionMode};
+use crate::router::{self, LocalRequest, Route, SessionMode};
 
 impl Session {
     /// Runs the requests that have come whole, up to one turn's share.
     pub(super) fn run_requests(&mut self) {
+        if let Some(reset) = self.reset.take_if(|_| self.in_flight == 0) {
+            self.answer_locally(&reset);
+        }
         if self.starved {
             return;
         }
@@ -43,13 +47,11 @@ impl Session {
             }
             Route::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Route::Lock(command) => self.enter(command, now),
-            Route::Local(request) => {
-                let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));
-                self.reply(&answer.reply);
-                if answer.close {
-                    self.stage = Stage::Stopped;
-                }
+            // It gives up what the commands before it have taken.
+            Route::Local(request) if request.command == LocalCommand::Reset && self.in_flight > 0 => {
+                self.reset = Some(request);
             }
+            Route::Local(request) => self.answer_locally(&request),
             Route::Refuse(error) => {
                 self.service.counters.count_error(error.kind());
                 self.reply(&error.into());
@@ -61,6 +63,20 @@ impl Session {
         }
     }
 
+    /// Answers what the proxy knows.
+    pub(super) fn answer_locally(&mut self, request: &LocalRequest) {
+        let now = self.service.clock.now();
+        let answer = local::answer(request, &mut self.connection, &self.service.environment(now));
+        if request.command == LocalCommand::Reset {
+            self.tenancy.reset();
+        }
+        self.reply(&answer.reply);
+        if answer.close {
+            self.tenancy.close();
+            self.stage = Stage::Stopped;
+        }
+    }
+
     /// Answers in the protocol that the connection speaks at this point of its requests.
     pub(super) fn reply(&mut self, reply: &Reply) {
         self.replies.push(self.connection.version(), reply);
@@ -69,6 +85,9 @@ impl Session {
     /// A lock command gets its place among the replies, and begins unless one on its key is under way.
     pub(super) fn enter(&mut self, command: LockCommand, now: Moment) {
         self.in_flight += 1;
+        if command.options().is_some_and(|options| options.session.is_some()) {
+            self.tenancy.begin(self.connection.client().id(), now);
+        }
         let reply = self.replies.reserve(self.connection.version());
         let waits = command.waits();
         let command = if waits { command.detached() } else { command };

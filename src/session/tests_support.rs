@@ -15,7 +15,9 @@ mod settings;
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::coordinator::{Coordinator, LineLimits, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
+use crate::coordinator::{
+    Coordinator, LineLimits, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote,
+};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::local::Snapshot;
@@ -218,11 +220,13 @@ pub(super) struct Proxy {
     pub(super) address: Address,
     /// Ends when every session of a drained proxy has.
     pub(super) door: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.door.abort();
+        self.keeper.abort();
     }
 }
 
@@ -239,6 +243,7 @@ impl Proxy {
             attempts: config.attempts,
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
+            sessions: SessionRules::new(config.session, &config.limits),
             fence_retention: config.fence_retention,
             lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
             sender: 0,
@@ -246,6 +251,7 @@ impl Proxy {
         let counters = Arc::new(Counters::default());
         let coordinator =
             Coordinator::new(nodes.collect(), rules, Clock::runtime(), Arc::new(SystemEntropy), Arc::clone(&counters));
+        let keeper = tokio::spawn(Arc::clone(&coordinator).keep_leases());
         let facts = Facts {
             started: Moment::from_micros(0),
             run_id: "0".repeat(40),
@@ -259,7 +265,7 @@ impl Proxy {
         let listener = Listener::bind(&config.listen[0]).await.expect("a free port");
         let address = listener.local_address().expect("a bound address");
         let door = tokio::spawn(take_in(Arc::clone(&service), listener));
-        Self { service, script, address, door }
+        Self { service, script, address, door, keeper }
     }
 
     pub(super) async fn connect(&self) -> Client {

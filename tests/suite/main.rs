@@ -20,6 +20,7 @@ mod owner;
 mod reasons;
 mod relay;
 mod secrecy;
+mod session;
 mod several;
 mod shutdown;
 mod simulation;

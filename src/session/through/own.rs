@@ -11,7 +11,7 @@ use crate::coordinator::{Entropy, SystemEntropy};
 use crate::local;
 use crate::protocol::{Reply, Request, encode_request};
 use crate::relay::Demand;
-use crate::router::{self, LocalRequest, Route, SessionMode};
+use crate::router::{self, Route, SessionMode};
 use crate::session::lock_reply::shutting_down;
 use crate::session::mode::Standing;
 use crate::session::{Session, Stage};
@@ -90,15 +90,6 @@ impl Session {
                     self.reply(&reply);
                 }
             }
-        }
-    }
-
-    pub(super) fn answer_locally(&mut self, request: &LocalRequest) {
-        let now = self.service.clock.now();
-        let answer = local::answer(request, &mut self.connection, &self.service.environment(now));
-        self.reply(&answer.reply);
-        if answer.close {
-            self.stage = Stage::Stopped;
         }
     }
 
@@ -197,6 +188,7 @@ impl Session {
                     _ => {
                         self.reply(&answer.reply);
                         if answer.close {
+                            self.tenancy.close();
                             self.stage = Stage::Stopped;
                         }
                     }

@@ -72,12 +72,13 @@ impl Session {
                     }
                 }
             }
-            Link::Lost => matches!(self.stage, Stage::Open | Stage::Ended),
+            Link::Lost { .. } => matches!(self.stage, Stage::Open | Stage::Ended),
             Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);
         if !matches!(through.gate, Gate::Resetting) && through.mode.take_reset() {
             self.connection.reset();
+            self.tenancy.reset();
         }
         let version = through.mode.version();
         if version != self.connection.version() {

@@ -73,7 +73,7 @@ impl State {
         let (coordinator, node) = &self.notices.listeners[link];
         if let Some(coordinator) = coordinator.upgrade() {
             let notice = Notice::parse(notice, 64).expect("what a proxy encodes is a notice");
-            coordinator.hear(notice, *node);
+            coordinator.hear_notice(notice, *node);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{LineLimits, Rules};
+use redlock_proxy::coordinator::{LineLimits, Rules, SessionRules};
 use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
 use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
@@ -100,6 +100,7 @@ impl Plan {
             node_timeout: Duration::from_millis(40),
             lines: LineLimits { waiters: 100, waiters_per_key: 50 },
             sender: proxy as u64,
+            sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },
             fence_retention: Duration::from_secs(604_800),
         }
     }
