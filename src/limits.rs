@@ -75,7 +75,10 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 /// How long a closing connection is still read from, so that the peer gets our last bytes rather than a reset.
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
 /// While the proxy drains, a client that says nothing is closed after this fraction of `shutdown_grace_ms`.
-pub const DRAIN_IDLE_FRACTION: u32 = 4;
+pub const DRAIN_QUIET_FRACTION: u32 = 4;
+/// What of `shutdown_grace_ms` is kept, if that much is not more than the fraction above, for closing those who are still
+/// there: one lingering close towards the client and one towards the upstream.
+pub const DRAIN_CLOSING: Duration = LINGERING_CLOSE.saturating_mul(2);
 /// While the upstream is away, how long it is left alone between two looks for it.
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// How long after a look at the upstream another is not worth it.

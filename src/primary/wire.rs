@@ -44,7 +44,7 @@ impl Wire {
 
     /// Waits until there is something to read, or room to write.
     pub(super) async fn ready(&self, interest: tokio::io::Interest) -> io::Result<()> {
-        self.socket.ready(interest).await.map(drop)
+        self.socket.ready(interest).await
     }
 
     /// Writes as much of `output` as the socket takes now.

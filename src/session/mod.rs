@@ -34,17 +34,15 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
-use self::idle::expired;
+use self::idle::Idle;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
 use self::readiness::ready;
@@ -106,14 +104,11 @@ struct Session {
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
-    /// How long the connection may be of no use before it is closed.
-    idle_limit: Option<Duration>,
+    idle: Idle,
     /// The way to the upstream, where there is one.
     through: Option<Box<Through>>,
     /// Commands sent to it that were not counted yet.
     relayed: u64,
-    /// When it was last of any; kept up to date only where there is a limit.
-    active_at: Instant,
 }
 
 impl Session {
@@ -126,7 +121,7 @@ impl Session {
         let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
-            idle_limit: service.limits.idle_timeout,
+            idle: Idle::new(service.limits.idle_timeout),
             through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
             relayed: 0,
             service,
@@ -142,14 +137,12 @@ impl Session {
             waiting: 0,
             caller: Arc::default(),
             unconfirmed: Unconfirmed::default(),
-            active_at: Instant::now(),
         }
     }
 
     async fn run(mut self) {
         let mut running = Running::new();
         let mut drain_begun = pin!(self.service.drain.begun());
-        let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
         loop {
             self.read();
@@ -183,14 +176,10 @@ impl Session {
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
-                    // A holder gets the chance to release; one that is silent is not waited for to the end.
                     draining = true;
-                    let limit = self.idle_limit.map_or(self.service.drain_idle, |limit| limit.min(self.service.drain_idle));
-                    self.idle_limit = Some(limit);
-                    self.active_at = Instant::now();
-                    idle = Some(Box::pin(sleep(limit)));
+                    self.begin_to_drain();
                 }
-                () = expired(&mut idle) => self.look_whether_idle(&mut idle),
+                () = self.idle.expired() => self.look_whether_idle(),
             }
         }
         self.close().await;
@@ -198,7 +187,7 @@ impl Session {
 
     /// Takes what has come from the socket, if there is use for it.
     fn read(&mut self) {
-        if !self.wants_bytes() {
+        if !self.wants_bytes() || !self.socket.is_readable() {
             return;
         }
         match &mut self.through {

@@ -44,7 +44,10 @@ impl<F: Future<Output = Finished>> Running<F> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Finished> {
-        if let Poll::Ready(Some(finished)) = self.quick.poll_next_unpin(context) {
+        // Asking an empty one has a price, and most clients have no lock command under way.
+        if !self.quick.is_empty()
+            && let Poll::Ready(Some(finished)) = self.quick.poll_next_unpin(context)
+        {
             return Poll::Ready(finished);
         }
         let Some(standing) = &mut self.standing else { return Poll::Pending };

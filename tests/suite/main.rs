@@ -24,5 +24,4 @@ mod several;
 mod shutdown;
 mod simulation;
 mod traps;
-mod upstream;
 mod waiting;
