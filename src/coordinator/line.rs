@@ -11,6 +11,7 @@
 //! Pure: what happens comes in, and who must be told comes out, as the handle that it joined with.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::outcome::NoQuorum;
 use crate::command::Resources;
@@ -74,7 +75,7 @@ pub(super) enum View {
 /// See the module's documentation. `W` is what a waiter is told by.
 #[derive(Debug)]
 pub(super) struct Lines<W> {
-    lines: HashMap<Resource, Line>,
+    by_resource: HashMap<Resource, Line>,
     /// In the order of arrival, for those who go through all of them.
     waiters: BTreeMap<WaiterId, Waiter<W>>,
     limits: LineLimits,
@@ -103,7 +104,7 @@ struct Waiter<W> {
 
 impl<W: Clone> Lines<W> {
     pub(super) fn new(limits: LineLimits) -> Self {
-        Self { lines: HashMap::new(), waiters: BTreeMap::new(), limits, next: 0 }
+        Self { by_resource: HashMap::new(), waiters: BTreeMap::new(), limits, next: 0 }
     }
 
     /// Takes a place at the end of each of these lines.
@@ -117,9 +118,9 @@ impl<W: Clone> Lines<W> {
         let mut behind = 0;
         for resource in resources.iter() {
             // Looked for first: the name is copied only where a line is formed.
-            let line = match self.lines.get_mut(resource) {
+            let line = match self.by_resource.get_mut(resource) {
                 Some(line) => line,
-                None => self.lines.entry(resource.clone()).or_default(),
+                None => self.by_resource.entry(resource.clone()).or_default(),
             };
             behind += usize::from(!line.queue.is_empty());
             line.queue.insert(id);
@@ -134,11 +135,11 @@ impl<W: Clone> Lines<W> {
         let Some(Waiter { resources, trying, .. }) = self.waiters.remove(&id) else { return Vec::new() };
         let mut first_now = Vec::new();
         for resource in resources.iter() {
-            let Some(line) = self.lines.get_mut(resource) else { continue };
+            let Some(line) = self.by_resource.get_mut(resource) else { continue };
             let was_first = line.queue.first() == Some(&id);
             line.queue.remove(&id);
             let Some(next) = line.queue.first() else {
-                self.lines.remove(resource);
+                self.by_resource.remove(resource);
                 continue;
             };
             match last {
@@ -189,7 +190,7 @@ impl<W: Clone> Lines<W> {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         waiter.trying = true;
         for resource in waiter.resources.iter() {
-            if let Some(line) = self.lines.get_mut(resource) {
+            if let Some(line) = self.by_resource.get_mut(resource) {
                 line.woken = false;
                 line.heard = NodeSet::EMPTY;
             }
@@ -201,7 +202,7 @@ impl<W: Clone> Lines<W> {
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
         waiter.trying = false;
         for resource in waiter.resources.iter() {
-            if let Some(line) = self.lines.get_mut(resource) {
+            if let Some(line) = self.by_resource.get_mut(resource) {
                 line.last = Some(last.clone());
             }
         }
@@ -209,7 +210,7 @@ impl<W: Clone> Lines<W> {
 
     /// The lock may have become free. Returns who is to try.
     pub(super) fn wake(&mut self, resource: &Resource) -> Option<W> {
-        let line = self.lines.get_mut(resource)?;
+        let line = self.by_resource.get_mut(resource)?;
         line.woken = true;
         let first = self.waiters.get(line.queue.first()?)?;
         (first.behind == 0).then(|| first.handle.clone())
@@ -217,7 +218,7 @@ impl<W: Clone> Lines<W> {
 
     /// A primary tells that a record of the lock was deleted there. When `enough` of them have, it may be free.
     pub(super) fn hear(&mut self, resource: &Resource, node: NodeId, enough: usize) -> Option<W> {
-        let line = self.lines.get_mut(resource)?;
+        let line = self.by_resource.get_mut(resource)?;
         line.heard.insert(node);
         if line.heard.len() < enough {
             return None;
@@ -228,7 +229,7 @@ impl<W: Clone> Lines<W> {
 
     /// Any lock may have become free. Returns who is to try, in the order of their arrival.
     pub(super) fn wake_all(&mut self) -> Vec<W> {
-        self.lines.values_mut().for_each(|line| line.woken = true);
+        self.by_resource.values_mut().for_each(|line| line.woken = true);
         self.waiters.values().filter(|waiter| waiter.behind == 0).map(|waiter| waiter.handle.clone()).collect()
     }
 
@@ -239,7 +240,7 @@ impl<W: Clone> Lines<W> {
 
     /// What whoever asks about the lock is told.
     pub(super) fn view(&self, resource: &Resource) -> View {
-        let Some(line) = self.lines.get(resource) else { return View::NoLine };
+        let Some(line) = self.by_resource.get(resource) else { return View::NoLine };
         let first = line.queue.first().and_then(|first| self.waiters.get(first));
         match &line.last {
             Some(last) => View::Told(last.outcome.clone()),
@@ -249,13 +250,13 @@ impl<W: Clone> Lines<W> {
         }
     }
 
-    /// The waiter's locks of which other proxies have to be told that it waits for them: none of which they were told
-    /// in the last `pause`. From here on they count as told.
-    pub(super) fn to_announce(&mut self, id: WaiterId, now: Moment, pause: std::time::Duration) -> Vec<Resource> {
+    /// Other proxies are to be told that this waiter waits. Returns the locks of which they were not told in the last
+    /// `pause`, and which count as told from here on.
+    pub(super) fn announce(&mut self, id: WaiterId, now: Moment, pause: Duration) -> Vec<Resource> {
         let Some(waiter) = self.waiters.get(&id) else { return Vec::new() };
         let mut untold = Vec::new();
         for resource in waiter.resources.iter() {
-            let Some(line) = self.lines.get_mut(resource) else { continue };
+            let Some(line) = self.by_resource.get_mut(resource) else { continue };
             if line.announced_at.is_none_or(|announced_at| now >= announced_at.after(pause)) {
                 line.announced_at = Some(now);
                 untold.push(resource.clone());
@@ -271,7 +272,7 @@ impl<W: Clone> Lines<W> {
 
     /// How many wait for this lock.
     pub(super) fn waiters_for(&self, resource: &Resource) -> usize {
-        self.lines.get(resource).map_or(0, |line| line.queue.len())
+        self.by_resource.get(resource).map_or(0, |line| line.queue.len())
     }
 
     /// How many wait.
@@ -281,11 +282,11 @@ impl<W: Clone> Lines<W> {
 
     /// How many locks are waited for.
     pub(super) fn lines(&self) -> usize {
-        self.lines.len()
+        self.by_resource.len()
     }
 
     fn lines_of<'a>(&'a self, resources: &'a Resources) -> impl Iterator<Item = &'a Line> {
-        resources.iter().filter_map(|resource| self.lines.get(resource))
+        resources.iter().filter_map(|resource| self.by_resource.get(resource))
     }
 }
 

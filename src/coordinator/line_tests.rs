@@ -145,11 +145,11 @@ fn others_are_told_once_and_again_after_a_pause() {
     let mut lines = Numbered::new(LIMITS);
     let one = lines.join(resources("a"), 1).expect("room");
     let both = lines.join(resources("ab"), 2).expect("room");
-    assert_eq!(lines.to_announce(one, at(10), second), [resource('a')]);
-    assert_eq!(lines.to_announce(both, at(500), second), [resource('b')]);
-    assert!(lines.to_announce(one, at(1_009), second).is_empty());
-    assert_eq!(lines.to_announce(one, at(1_010), second), [resource('a')]);
-    assert_eq!(lines.to_announce(both, at(1_011), Duration::ZERO), [resource('a'), resource('b')]);
+    assert_eq!(lines.announce(one, at(10), second), [resource('a')]);
+    assert_eq!(lines.announce(both, at(500), second), [resource('b')]);
+    assert!(lines.announce(one, at(1_009), second).is_empty());
+    assert_eq!(lines.announce(one, at(1_010), second), [resource('a')]);
+    assert_eq!(lines.announce(both, at(1_011), Duration::ZERO), [resource('a'), resource('b')]);
 }
 
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@
 //! Who wants to wait stands in a [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
 //! lines, and `notice` is what proxies tell each other of them.
 
+mod announcing;
 mod caller;
 mod contest;
 mod counting;
@@ -14,6 +15,7 @@ mod entropy;
 mod explain;
 mod fencing;
 mod inspect;
+mod leading;
 mod lease_keeper;
 mod leases;
 mod line;

@@ -263,9 +263,9 @@ impl Place<'_> {
         self.registry.lock().lines.resources(self.id)
     }
 
-    /// The locks of which other proxies have to be told; see [`Lines::to_announce`].
-    pub(super) fn to_announce(&self, now: Moment, pause: Duration) -> Vec<Resource> {
-        self.registry.lock().lines.to_announce(self.id, now, pause)
+    /// The locks of which other proxies have to be told; see [`Lines::announce`].
+    pub(super) fn announce(&self, now: Moment, pause: Duration) -> Vec<Resource> {
+        self.registry.lock().lines.announce(self.id, now, pause)
     }
 
     /// How long to hold back, when it is the turn of another proxy's line.

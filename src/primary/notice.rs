@@ -134,9 +134,10 @@ impl Listener {
     }
 
     fn hear(&self, message: &Msg) {
-        match Notice::parse(message.get_payload_bytes(), self.key_bytes) {
-            Some(notice) => self.coordinator.hear_notice(notice, self.node),
-            None => tracing::debug!(primary = %self.endpoint.address, "a notice that this version does not know"),
+        if let Some(notice) = Notice::parse(message.get_payload_bytes(), self.key_bytes) {
+            self.coordinator.hear_notice(notice, self.node);
+        } else {
+            tracing::debug!(primary = %self.endpoint.address, "a notice that this version does not know");
         }
     }
 }

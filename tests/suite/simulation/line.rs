@@ -76,7 +76,7 @@ async fn wait(around: &Arc<Surroundings>, number: u64, proxy: usize, ttl_ms: u64
 
 /// Two proxies of worlds in which nothing goes wrong. Each gets the longest time that a message may take, and how much a
 /// batch may be held back.
-fn in_calm_worlds(body: impl AsyncFn(&Arc<Surroundings>, Micros)) {
+fn in_calm_worlds(body: &impl AsyncFn(&Arc<Surroundings>, Micros)) {
     for seed in 0..60 {
         on_a_paused_clock(async {
             let plan = Plan::new(seed, None);
@@ -94,7 +94,7 @@ fn in_calm_worlds(body: impl AsyncFn(&Arc<Surroundings>, Micros)) {
 
 #[test]
 fn the_end_of_a_holder_that_never_releases_is_anticipated() {
-    in_calm_worlds(async |around, message| {
+    in_calm_worlds(&async |around, message| {
         wait(around, 1, 0, 3_000).await.hand_over();
         // A grant does not wait for the last primary.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -113,7 +113,7 @@ fn the_end_of_a_holder_that_never_releases_is_anticipated() {
 
 #[test]
 fn a_release_that_nobody_tells_of_is_found_within_about_a_second() {
-    in_calm_worlds(async |around, message| {
+    in_calm_worlds(&async |around, message| {
         let foreign = Token::new(Bytes::from_static(b"a library's")).expect("short");
         around.world.with(|state| state.primaries.iter_mut().for_each(|primary| primary.occupy(0, foreign.clone())));
         let waiting = tokio::spawn({
@@ -135,7 +135,7 @@ fn a_release_that_nobody_tells_of_is_found_within_about_a_second() {
 
 #[test]
 fn a_release_hands_the_lock_over_in_a_round_trip_and_through_another_proxy_in_two() {
-    in_calm_worlds(async |around, message| {
+    in_calm_worlds(&async |around, message| {
         let mut grant = wait(around, 1, 0, 3_000).await;
         for (number, releasing, waiting) in [(2, 0, 0), (3, 0, 1), (4, 1, 0)] {
             let token = grant.token().clone();
@@ -161,7 +161,7 @@ fn a_release_hands_the_lock_over_in_a_round_trip_and_through_another_proxy_in_tw
 
 #[test]
 fn whoever_hears_again_tries_again() {
-    in_calm_worlds(async |around, message| {
+    in_calm_worlds(&async |around, message| {
         let grant = wait(around, 1, 0, 30_000).await;
         let token = grant.token().clone();
         grant.hand_over();
@@ -173,7 +173,9 @@ fn whoever_hears_again_tries_again() {
         // The other proxy hears nothing of the release, and does not know.
         let links = around.world.with(|state| {
             let links: Vec<usize> = (0..state.links.len()).filter(|link| state.links[*link].proxy == 1).collect();
-            links.iter().for_each(|link| state.notices.muffle(*link));
+            for link in &links {
+                state.notices.muffle(*link);
+            }
             links
         });
         Arc::clone(&around.proxies[0]).release(resource_of(0), token).await;
@@ -182,7 +184,9 @@ fn whoever_hears_again_tries_again() {
             return;
         }
         let again = around.world.with(|state| {
-            links.iter().for_each(|link| state.schedule(state.now, Event::Subscribe { link: *link }));
+            for link in links {
+                state.schedule(state.now, Event::Subscribe { link });
+            }
             state.now
         });
         waiting.await.expect("it is served");

@@ -25,8 +25,8 @@ async fn a_thousand_clients_of_two_proxies_are_served_once_each_and_in_order() {
         let order = Arc::new(Mutex::new([Vec::new(), Vec::new()]));
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            for proxy in 0..2 {
-                let mut client = queued(&pair.proxies[proxy], &mut watches[proxy], number as u64, &key, &[]).await;
+            for (proxy, watch) in watches.iter_mut().enumerate() {
+                let mut client = queued(&pair.proxies[proxy], watch, number as u64, &key, &[]).await;
                 let (held, served, order, key) =
                     (Arc::clone(&held), Arc::clone(&served), Arc::clone(&order), key.clone());
                 clients.spawn(async move {
