@@ -26,6 +26,7 @@ mod outlook;
 mod registry;
 mod retry;
 mod round;
+mod rules;
 mod several;
 mod tenant;
 mod waiting;
@@ -46,6 +47,7 @@ pub use notice::{Notice, NoticeKind};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;
 pub use round::Term;
+pub use rules::{Rules, SessionRules};
 pub use several::{AcquireSeveral, AcquiredSeveral, ExtendedSeveral, ReleasedSeveral};
 pub use tenant::{Loss, Tenant};
 
@@ -55,50 +57,11 @@ use self::outcome::Attempt;
 use self::registry::Registry;
 use self::round::{AcquireRound, Work};
 use crate::clock::Clock;
-use crate::config::{Limits, Session};
 use crate::counters::Counters;
 use crate::lock::{
-    AcquireVerdict, Confirmed, Drift, Extend, ExtendVerdict, Fence, FenceNumber, LeaseRules, Moment, NodeId, NodeSet,
-    Owner, Quorum, Release, ReleaseVerdict, Resource, Token, Ttl,
+    AcquireVerdict, Confirmed, Extend, ExtendVerdict, Fence, FenceNumber, LeaseRules, Moment, NodeId, NodeSet, Owner,
+    Release, ReleaseVerdict, Resource, Token, Ttl,
 };
-
-/// The numbers that rounds go by; keys of the same names in the configuration.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    pub quorum: Quorum,
-    pub drift: Drift,
-    pub max_ttl: Ttl,
-    pub attempts: u32,
-    pub retry_delay: Duration,
-    pub node_timeout: Duration,
-    /// How long a fencing counter is kept that is not used.
-    pub fence_retention: Duration,
-    pub lines: LineLimits,
-    /// Random, so that this proxy's notices can be told from those of others.
-    pub sender: u64,
-    pub sessions: SessionRules,
-}
-
-/// The numbers for locks that are bound to connections.
-#[derive(Debug, Clone, Copy)]
-pub struct SessionRules {
-    /// How long one is renewed; `None`: as long as its connection lives.
-    pub max_lifetime: Option<Duration>,
-    /// How long its client may be silent before renewing pauses; `None`: for ever.
-    pub client_silence: Option<Duration>,
-    /// Most of them.
-    pub most: usize,
-    /// Most of one connection.
-    pub most_of_connection: usize,
-}
-
-impl SessionRules {
-    pub fn new(session: Session, limits: &Limits) -> Self {
-        let Session { max_lifetime, client_silence } = session;
-        let (most, most_of_connection) = (limits.session_locks, limits.session_locks_per_connection);
-        Self { max_lifetime, client_silence, most, most_of_connection }
-    }
-}
 
 /// What to take, for how long, for whom.
 #[derive(Debug, Clone)]

@@ -5,6 +5,9 @@ use support::{Action, ByteClient, Kind, Proxy, ScriptedNode, Value, redis_cli};
 
 use super::{Front, PROXY, options, voting};
 
+/// The proxy's own commands, in the order in which they are listed.
+const OWN: [&str; 8] = ["rlock", "runlock", "rextend", "rmlock", "rmunlock", "rmextend", "rinspect", "rprimaries"];
+
 #[tokio::test]
 async fn commands_of_both_are_listed() {
     // Dragonfly answers few of these.
@@ -13,8 +16,8 @@ async fn commands_of_both_are_listed() {
         let mut client = front.proxy.connect().await;
         let count = ["COMMAND", "COUNT"];
         let own = client.call(&count).await.integer() - front.upstream.command(&count).await.integer();
-        assert_eq!(own, 3);
-        for (command, added) in [(&["COMMAND"][..], 3), (&["COMMAND", "LIST"], 3), (&["COMMAND", "DOCS"], 6)] {
+        assert_eq!(own, 8);
+        for (command, added) in [(&["COMMAND"][..], 8), (&["COMMAND", "LIST"], 8), (&["COMMAND", "DOCS"], 16)] {
             let (merged, plain) = (client.call(command).await, front.upstream.command(command).await);
             assert_eq!(merged.items().len(), plain.items().len() + added, "{command:?}");
         }
@@ -70,18 +73,16 @@ async fn the_lock_commands_are_told_of_where_the_upstream_cannot_answer() {
         let names =
             |reply: &Value| -> Vec<String> { reply.items().iter().map(|entry| entry.items()[0].text()).collect() };
         for (line, expected) in [
-            ("COMMAND", &["get", "rlock", "runlock", "rextend"][..]),
-            ("COMMAND INFO", &["rlock", "runlock", "rextend"]),
+            ("COMMAND", &[&["get"], &OWN[..]].concat()[..]),
+            ("COMMAND INFO", &OWN),
             ("COMMAND INFO rlock get", &["rlock", "get"]),
             ("COMMAND INFO REXTEND", &["rextend"]),
         ] {
             assert_eq!(names(&ask(&mut client, line).await), expected, "{line}");
         }
-        for (line, expected) in [
-            ("COMMAND DOCS", &["rlock", "runlock", "rextend"][..]),
-            ("COMMAND DOCS rlock", &["rlock"]),
-            ("COMMAND DOCS get runlock", &["runlock"]),
-        ] {
+        for (line, expected) in
+            [("COMMAND DOCS", &OWN[..]), ("COMMAND DOCS rlock", &["rlock"]), ("COMMAND DOCS get runlock", &["runlock"])]
+        {
             let names: Vec<String> = match ask(&mut client, line).await {
                 Value::Map(pairs) if protocol == "3" => pairs.iter().map(|(name, _)| name.text()).collect(),
                 Value::Array(items) if protocol == "2" => items.iter().step_by(2).map(Value::text).collect(),
@@ -109,7 +110,7 @@ async fn redis_cli_helps_with_the_lock_commands_where_the_upstream_cannot() {
     let (upstream, proxy) = proxy_before_a_server_at_a_loss().await;
     let help = redis_cli(proxy.port(), &["help", "@redlock"]).await;
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    for name in ["RLOCK", "RUNLOCK", "REXTEND"] {
+    for name in OWN.map(str::to_uppercase) {
         assert!(help.contains(&format!("{name}\u{1b}")), "{name} in {help}");
     }
     assert!(help.contains("key milliseconds [OWNER name]"), "{help}");
