@@ -185,8 +185,8 @@ async fn overlapping_sets(options: &[&'static str]) {
                     continue;
                 }
                 let lock = granted(&reply);
-                let hold = |key: &String| held.lock().expect("no client panics here").insert(key.clone());
-                assert!(wanted.iter().all(hold), "somebody else holds a key of {wanted:?}");
+                let take = |key: &String| held.lock().expect("no client panics here").insert(key.clone());
+                assert!(wanted.iter().all(take), "somebody else holds a key of {wanted:?}");
                 tokio::time::sleep(Duration::from_millis(random.bits() % 3)).await;
                 held.lock().expect("no client panics here").retain(|key| !wanted.contains(key));
                 let released = call(&mut client, "RMUNLOCK", &wanted, &[&lock.token]).await;
