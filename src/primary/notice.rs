@@ -5,6 +5,9 @@
 //! connection of its own, since a subscribed one is good for nothing else. Everything that is heard is handed to the
 //! coordinator, and so is whether anything can be heard: what is released while nobody listens is found by trying again.
 //!
+//! The crate queues what has come without a bound. Nothing is waited for between two notices, and whoever publishes there
+//! has a primary's password.
+//!
 //! A subscription that is silent is a subscription on which nothing happens, or one that is dead. So it is asked for a
 //! sign of life as often as a link is.
 

@@ -194,3 +194,27 @@ fn whoever_hears_again_tries_again() {
         assert!(took < 6 * message, "{took} us after it heard again, messages take {message}");
     });
 }
+
+/// A client that is gone when its grant is to be written: the next one has not to wait for a look.
+#[test]
+fn a_grant_that_is_not_handed_over_goes_to_the_next_at_once() {
+    in_calm_worlds(&async |around, message| {
+        for waiting in [0, 1] {
+            let grant = wait(around, 1, 0, 30_000).await;
+            let next = tokio::spawn({
+                let around = Arc::clone(around);
+                async move { wait(&around, 2, waiting, 30_000).await }
+            });
+            // The looks are far apart by then, and the other proxy has told of its line.
+            tokio::time::sleep(Duration::from_millis(4_321)).await;
+            assert!(!next.is_finished());
+            let began = around.world.now();
+            drop(grant);
+            let next = next.await.expect("it is served");
+            let took = around.world.now() - began;
+            assert!(took <= 8 * message, "{took} us, messages take {message}");
+            drop(next);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+}
