@@ -5,7 +5,9 @@
 //! before its own operations are submitted: nothing is ever renewed or put back behind a release.
 //!
 //! A lock that is lost is withdrawn everywhere but where a record of its owner was signed, since a grant of that owner of
-//! which this one knows nothing may rest on that. Its holder may say otherwise, by releasing it.
+//! which this one knows nothing may rest on that. What a renewal finds gone may be in the middle of being released, through
+//! another proxy: that one gets the time to find all records that it looks for, so that it does not say of a lock which
+//! was held that it was not.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -21,7 +23,9 @@ use super::round::AcquireRound;
 use super::{Coordinator, Tenant};
 use crate::counters::Counters;
 use crate::limits::RENEWALS_AT_ONCE;
-use crate::lock::{AcquireVote, Confirmed, Extend, ExtendVerdict, Lease, LeaseStep, NodeId, NodeSet, Resource, Token};
+use crate::lock::{
+    AcquireVote, Confirmed, Extend, ExtendVerdict, Lease, LeaseStep, Moment, NodeId, NodeSet, Resource, Token,
+};
 
 /// A renewal under way.
 struct Renewal {
@@ -39,6 +43,8 @@ enum Stage {
     Decided(ExtendVerdict),
     /// It was won, and every primary has been heard of.
     Complete,
+    /// It was lost, and whoever may have released the lock has been answered.
+    Gone,
 }
 
 /// Locks that are bound to connections.
@@ -92,6 +98,13 @@ impl Coordinator {
         }
     }
 
+    /// Until when a lock that is bound to a connection is known to be held; `None` when it is over, or was never bound.
+    pub fn bound_until(&self, resource: &Resource, token: &Token) -> Option<Moment> {
+        let held = self.leases.find(resource, token)?;
+        let state = held.lock();
+        state.lease.is_alive().then(|| state.lease.until())
+    }
+
     /// The number of the client to whose connection this lock is bound.
     pub(super) fn client_of(&self, resource: &Resource, token: &Token) -> Option<u64> {
         let held = self.leases.find(resource, token)?;
@@ -111,10 +124,11 @@ impl Coordinator {
     /// Renews what is due, for ever.
     pub async fn keep_leases(self: Arc<Self>) {
         let mut renewals = FuturesUnordered::new();
+        let timeout = self.rules.node_timeout;
         loop {
             if let Some(room @ 1..) = RENEWALS_AT_ONCE.checked_sub(renewals.len()) {
                 for held in self.leases.take_due(self.clock.now(), room) {
-                    renewals.extend(self.look_at(&held).map(|renewal| advance(renewal, Stage::Open)));
+                    renewals.extend(self.look_at(&held).map(|renewal| advance(renewal, Stage::Open, timeout)));
                 }
             }
             let next = self.leases.next().filter(|_| renewals.len() < RENEWALS_AT_ONCE);
@@ -122,8 +136,11 @@ impl Coordinator {
             tokio::select! {
                 biased;
                 Some((renewal, stage)) = renewals.next() => match stage {
-                    Stage::Decided(verdict) if self.judge(&renewal, verdict) => renewals.push(advance(renewal, stage)),
+                    Stage::Decided(verdict) if self.judge(&renewal, verdict) => {
+                        renewals.push(advance(renewal, stage, timeout));
+                    }
                     Stage::Complete => self.put_back(&renewal),
+                    Stage::Gone => self.withdraw_lost(&renewal.held),
                     Stage::Open | Stage::Decided(_) => {}
                 },
                 () = self.leases.stirred() => {}
@@ -191,6 +208,7 @@ impl Coordinator {
         if is_lost {
             drop(state);
             self.mourn(held, "an extension came too late");
+            self.withdraw_lost(held);
             return true;
         }
         self.leases.set_timer(held, &mut state);
@@ -200,7 +218,8 @@ impl Coordinator {
     /// A client has found out that the lock is held no longer.
     pub(super) fn lose_bound(&self, held: &Arc<Held>) {
         if held.lock().lease.lose() {
-            self.mourn(held, "its records are gone");
+            self.mourn(held, GONE);
+            self.withdraw_lost(held);
         }
     }
 
@@ -212,6 +231,7 @@ impl Coordinator {
         drop(state);
         if step == LeaseStep::Lose {
             self.mourn(held, LAPSED);
+            self.withdraw_lost(held);
         }
         is_lost
     }
@@ -240,6 +260,7 @@ impl Coordinator {
             LeaseStep::Lose => {
                 drop(state);
                 self.mourn(held, LAPSED);
+                self.withdraw_lost(held);
                 None
             }
             LeaseStep::Over => None,
@@ -250,7 +271,7 @@ impl Coordinator {
         state.lease.poll(self.clock.now(), held.tenant.heard(), &self.lease_rules())
     }
 
-    /// A renewal has its verdict. True when something may be put back by it.
+    /// A renewal has its verdict. True when something remains to be done: records to be put back, or to be withdrawn.
     fn judge(&self, renewal: &Renewal, verdict: ExtendVerdict) -> bool {
         let Renewal { held, asked, .. } = renewal;
         let mut state = held.lock();
@@ -265,7 +286,12 @@ impl Coordinator {
         let now = self.clock.now();
         if state.lease.renewed(verdict, *asked, now, self.entropy.jitter(), &self.lease_rules()) {
             drop(state);
-            self.mourn(held, if verdict == ExtendVerdict::Lost { "its records are gone" } else { LAPSED });
+            if verdict == ExtendVerdict::Lost {
+                self.mourn(held, GONE);
+                return true;
+            }
+            self.mourn(held, LAPSED);
+            self.withdraw_lost(held);
             return false;
         }
         self.leases.set_timer(held, &mut state);
@@ -290,19 +316,22 @@ impl Coordinator {
         }
     }
 
-    /// The lock has been lost, which this is the only one to have noticed: tells its connection, deletes what is left.
+    /// The lock has been lost, which this is the only one to have noticed: tells its connection.
     fn mourn(&self, held: &Arc<Held>, reason: &str) {
-        let Name { resource, token } = &held.name;
-        let signed = held.lock().lease.signed();
         self.retire(held);
         if let Some(forgotten) = held.tenant.lose(held, self.rules.sessions.most_of_connection) {
             self.leases.forget(&forgotten);
         }
         self.counters.session_lost.increment();
-        let rest: NodeSet = self.rules.quorum.nodes().collect::<NodeSet>().without(signed);
-        self.withdraw(rest, resource, token);
-        let key = resource.as_bytes().escape_ascii();
+        let key = held.name.resource.as_bytes().escape_ascii();
         tracing::warn!(%key, client = held.tenant.client(), reason, "the lock of a session is lost");
+    }
+
+    /// Deletes what is left of a lock that was lost.
+    fn withdraw_lost(&self, held: &Held) {
+        let signed = held.lock().lease.signed();
+        let rest: NodeSet = self.rules.quorum.nodes().collect::<NodeSet>().without(signed);
+        self.withdraw(rest, &held.name.resource, &held.name.token);
     }
 
     fn retire(&self, held: &Arc<Held>) {
@@ -313,12 +342,17 @@ impl Coordinator {
     }
 }
 
+const GONE: &str = "its records are gone";
 const LAPSED: &str = "it could not be renewed in time";
 
-/// Waits for the renewal's next stage.
-async fn advance(renewal: Renewal, stage: Stage) -> (Renewal, Stage) {
+/// Waits for the renewal's next stage. No release is waited for longer than `timeout` by its proxy.
+async fn advance(renewal: Renewal, stage: Stage, timeout: Duration) -> (Renewal, Stage) {
     let next = match stage {
         Stage::Open => Stage::Decided(renewal.round.verdict().await),
+        Stage::Decided(ExtendVerdict::Lost) | Stage::Gone => {
+            tokio::time::sleep(timeout).await;
+            Stage::Gone
+        }
         Stage::Decided(_) | Stage::Complete => {
             renewal.round.complete().await;
             Stage::Complete

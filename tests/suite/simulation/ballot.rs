@@ -1,7 +1,7 @@
 //! The right to a vote, of whichever kind.
 
 use redlock_proxy::coordinator::{Ticket, Trouble};
-use redlock_proxy::lock::{AcquireVote, ExtendVote, ReleaseVote, SignVote};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, ReleaseVote, SignVote};
 
 use super::canaries::Canary;
 use super::primary::Answer;
@@ -34,8 +34,12 @@ impl Ballot {
         }
     }
 
-    pub(super) fn silent(self, trouble: Trouble) {
+    pub(super) fn silent(self, trouble: Trouble, canary: Option<Canary>) {
         match self {
+            // As far as that matters here, refused is what was never run.
+            Self::Acquire(ticket) if canary == Some(Canary::PutBackWhereSilent) => {
+                ticket.answer(AcquireVote::Held(Holder::Unknown));
+            }
             Self::Acquire(ticket) => ticket.silent(trouble),
             Self::Sign(ticket) => ticket.silent(trouble),
             Self::Extend(ticket) => ticket.silent(trouble),

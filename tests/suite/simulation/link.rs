@@ -14,6 +14,7 @@ use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
+use super::checker::Claim;
 use super::history::Actor;
 use super::network::{Event, Request, State, World};
 use super::primary::{Answer, Micros, Work};
@@ -134,6 +135,7 @@ impl State {
     /// Takes an operation apart, and notes what the checker must know of it.
     fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
         let (proxy, node) = (self.links[link].proxy, self.links[link].node);
+        self.look_at_session(proxy, &operation);
         match operation {
             Operation::Acquire { resource, token, ttl, ticket, .. } => {
                 self.checker.attempted(proxy, &token);
@@ -154,6 +156,20 @@ impl State {
                 (work, ticket.map(Ballot::Release))
             }
             Operation::Raise { .. } | Operation::Inspect { .. } => unreachable!("nobody asks for that here"),
+        }
+    }
+
+    /// Nothing may be asked for a session's lock behind its end.
+    fn look_at_session(&mut self, proxy: usize, operation: &Operation) {
+        let (Operation::Acquire { resource, token, .. } | Operation::Extend { resource, token, .. }) = operation else {
+            return;
+        };
+        if self.sessions.is_behind_the_end(proxy, token) {
+            let what = "a lock was renewed or put back behind its release".to_owned();
+            self.checker.violate(Claim::ReleasedIsGone, key_of(resource), what);
+        }
+        if matches!(operation, Operation::Acquire { .. }) && self.sessions.is_put_back(token) {
+            self.incidents.put_back += 1;
         }
     }
 
@@ -210,7 +226,7 @@ impl State {
         if let Some(item) = this.sent.iter_mut().find(|item| item.number == number) {
             if let Some(ballot) = item.ballot.take() {
                 self.incidents.timed_out += 1;
-                ballot.silent(trouble());
+                ballot.silent(trouble(), self.canary);
             }
         } else if let Some(place) = this.queue.iter().position(|item| item.number == number) {
             let ballot = this.queue[place].ballot.take();
@@ -319,7 +335,7 @@ impl State {
         let waiting = std::mem::take(&mut this.queue);
         for mut item in unanswered {
             if let Some(ballot) = item.ballot.take() {
-                ballot.silent(Trouble::ConnectionLost);
+                ballot.silent(Trouble::ConnectionLost, self.canary);
             }
             if item.is_owed() {
                 self.links[link].queue.push_back(item);

@@ -3,7 +3,7 @@
 //! The production coordinator and the lock core run unchanged, several proxies over the same primaries, on tokio's
 //! paused clock. What stands at the other side of the `LockNode` seam is a model: [`primary`] (keys, expiry, a clock
 //! that drifts), [`network`] (connections that delay, stop, break and deliver late, as the [`weather`] is), [`link`] (one proxy's ordered
-//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do.
+//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do, and those of [`sessions`] let their proxy renew.
 //! [`checker`] knows what each of them was told and says when a promise is broken. [`canaries`] break one rule each,
 //! to prove that the checker would notice.
 //!
@@ -18,6 +18,7 @@ mod ballot;
 mod canaries;
 mod checker;
 mod client;
+mod directed;
 mod entropy;
 mod history;
 mod link;
@@ -25,6 +26,7 @@ mod network;
 mod plan;
 mod primary;
 mod random;
+mod sessions;
 mod tally;
 mod weather;
 
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 use redlock_proxy::clock::Clock;
 use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
@@ -47,6 +50,7 @@ use self::network::{Event, State, World};
 use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
+use self::sessions::SessionClient;
 use self::tally::Tally;
 
 /// How long clients are at work before the network heals.
@@ -94,22 +98,7 @@ fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
 
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     let mut random = Random::new(plan.seed, 3);
-    let primaries = plan.primaries(&mut random);
-    let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
-    state.canary = plan.canary;
-    (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
-    let world = World::new(state, Clock::runtime());
-    let counters = Arc::new(Counters::default());
-    let around = Arc::new(Surroundings {
-        world: Arc::clone(&world),
-        proxies: (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect(),
-        keys: plan.keys,
-        quorum: plan.total / 2 + 1,
-        drift: plan.drift(),
-        canary: plan.canary,
-        impatience: plan.impatience,
-    });
-    let driver = tokio::spawn(network::drive(Arc::clone(&world)));
+    let Scene { world, around, counters, driver, keepers: _keepers } = Scene::set(&plan, &mut random);
     for storm in 0..2 {
         if !world.is_over() {
             weather_a_storm(&plan, &around, storm, &mut random).await;
@@ -135,13 +124,48 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     })
 }
 
+/// A world with its proxies, at the moment in which it begins.
+struct Scene {
+    world: Arc<World>,
+    around: Arc<Surroundings>,
+    counters: Arc<Counters>,
+    driver: JoinHandle<()>,
+    keepers: JoinSet<()>,
+}
+
+impl Scene {
+    fn set(plan: &Plan, random: &mut Random) -> Self {
+        let primaries = plan.primaries(random);
+        let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
+        state.canary = plan.canary;
+        (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
+        let world = World::new(state, Clock::runtime());
+        let counters = Arc::new(Counters::default());
+        let around = Arc::new(Surroundings {
+            world: Arc::clone(&world),
+            proxies: (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, &counters)).collect(),
+            keys: plan.keys,
+            quorum: plan.total / 2 + 1,
+            drift: plan.drift(),
+            canary: plan.canary,
+            impatience: plan.impatience,
+        });
+        let driver = tokio::spawn(network::drive(Arc::clone(&world)));
+        let mut keepers = JoinSet::new();
+        for proxy in &around.proxies {
+            keepers.spawn(Arc::clone(proxy).keep_leases());
+        }
+        Self { world, around, counters, driver, keepers }
+    }
+}
+
 fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Counters>) -> Arc<Coordinator> {
     let links: Vec<usize> = (0..plan.total).map(|node| proxy * plan.total + node).collect();
     let nodes = links.iter().map(|link| {
         let node = Node::new(Arc::clone(world), *link, links.clone());
         Arc::new(node) as Arc<dyn LockNode>
     });
-    let entropy = Arc::new(SeededEntropy { seed: plan.seed, canary: plan.canary });
+    let entropy = Arc::new(SeededEntropy::new(plan.seed, plan.canary));
     Coordinator::new(nodes.collect(), plan.rules(), world.clock(), entropy, Arc::clone(counters))
 }
 
@@ -157,6 +181,13 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
             tokio::spawn(client.live(end))
         })
         .collect();
+    let sessions: Vec<_> = (0..plan.sessions)
+        .map(|number| {
+            let number = 500 + 100 * storm + number;
+            let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
+            tokio::spawn(client.live(end))
+        })
+        .collect();
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -164,7 +195,7 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     }
     world.with(State::heal);
     let all = async {
-        for client in clients {
+        for client in clients.into_iter().chain(sessions) {
             client.await.expect("no client panics");
         }
     };
@@ -275,6 +306,7 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("splits", tally.splits, 5),
         ("extensions", tally.extensions, 4),
         ("releases", tally.releases, 8),
+        ("renewals", tally.renewals, 5),
         ("withdrawals", tally.withdrawals, 100),
         ("clients that left", tally.clients_left, 5),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),

@@ -20,6 +20,7 @@ use super::history::Actor;
 use super::link::Link;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
+use super::sessions::Books;
 
 /// What travels to a primary.
 #[derive(Debug, Clone)]
@@ -83,6 +84,9 @@ pub(super) struct Incidents {
     pub(super) late_requests: u64,
     pub(super) timed_out: u64,
     pub(super) unsent: u64,
+    /// Renewals that sessions' clients have seen confirmed.
+    pub(super) renewals_seen: u64,
+    pub(super) put_back: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,7 @@ pub(super) struct State {
     pub(super) links: Vec<Link>,
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
+    pub(super) sessions: Books,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
     pub(super) random: Random,
@@ -105,7 +110,7 @@ pub(super) struct State {
     /// Per link, until when its messages take longer, and by how much.
     pub(super) slow: Vec<Option<(Micros, Micros)>>,
     /// The usual travel time of each link, in microseconds.
-    distance: Vec<u64>,
+    pub(super) distance: Vec<u64>,
     events: BTreeMap<(Micros, u64), Event>,
     scheduled: u64,
     /// When the driver will look again, if nobody wakes it.
@@ -126,6 +131,7 @@ impl State {
             links,
             connections: Vec::new(),
             checker: Checker::new(keys),
+            sessions: Books::default(),
             incidents: Incidents::default(),
             canary: None,
             random,

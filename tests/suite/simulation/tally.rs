@@ -31,7 +31,7 @@ macro_rules! tally {
 
 tally! {
     grants, take_overs, refusals, no_quorums, splits, replies_too_late, clients_left, withdrawals,
-    extensions, extensions_lost, releases,
+    extensions, extensions_lost, releases, renewals, renewals_failed, put_back, sessions_lost,
     links_lost, connections_killed, requests_of_killed_connections, requests_of_given_up_links, timed_out, unsent,
 }
 
@@ -50,6 +50,10 @@ impl Tally {
             extensions: counters.rextend_extended.value(),
             extensions_lost: counters.rextend_lost.value(),
             releases: counters.runlock_released.value(),
+            renewals: incidents.renewals_seen,
+            renewals_failed: counters.session_renewal_failures.value(),
+            put_back: incidents.put_back,
+            sessions_lost: counters.session_lost.value(),
             links_lost: incidents.links_lost,
             connections_killed: incidents.kills,
             requests_of_killed_connections: incidents.bytes_of_the_killed,
