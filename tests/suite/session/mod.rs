@@ -6,6 +6,7 @@ mod elsewhere;
 mod keeping;
 mod limits;
 mod losing;
+mod memory;
 mod network;
 mod telling;
 mod upstream;
