@@ -4,8 +4,6 @@
 //! machine sleeps (`CLOCK_BOOTTIME` on Linux): a proxy that was suspended must know how much of a lock's life has passed.
 //! In the simulation it is tokio's clock, which stands still until nothing else can happen.
 
-use std::time::SystemTime;
-
 use crate::lock::Moment;
 
 /// A monotonic clock.
@@ -28,12 +26,6 @@ impl Clock {
             Self::System => system_now(),
             Self::Runtime(start) => Moment::from_micros(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)),
         }
-    }
-
-    /// Unix time by the system's wall clock, in microseconds. To be shown; it decides nothing.
-    pub fn wall_micros() -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 }
 

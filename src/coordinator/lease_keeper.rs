@@ -197,7 +197,7 @@ impl Coordinator {
         if self.let_go(held) {
             self.counters.session_released_on_close.increment();
             let targets = self.rules.quorum.nodes().collect::<NodeSet>().without(except);
-            self.submit_releases(targets.iter(), &held.name.resource, &held.name.token);
+            self.submit_releases(targets.iter(), &held.name.resource, &held.name.token, true);
         }
     }
 
@@ -310,7 +310,7 @@ impl Coordinator {
             let (resource, token) = (held.name.resource.clone(), held.name.token.clone());
             let ticket = Ticket::new(Arc::clone(&ballot), node);
             self.nodes[node.index()].submit(
-                Operation::Acquire { resource, token, ttl, raise: None, ticket },
+                Operation::Acquire { resource, token, ttl, asks_ttl: false, raise: None, ticket },
                 ttl.node_timeout(self.rules.node_timeout),
             );
         }
@@ -331,7 +331,7 @@ impl Coordinator {
     fn withdraw_lost(&self, held: &Held) {
         let signed = held.lock().lease.signed();
         let rest: NodeSet = self.rules.quorum.nodes().collect::<NodeSet>().without(signed);
-        self.withdraw(rest, &held.name.resource, &held.name.token);
+        self.withdraw(rest, &held.name.resource, &held.name.token, true);
     }
 
     fn retire(&self, held: &Arc<Held>) {

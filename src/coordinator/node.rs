@@ -44,8 +44,15 @@ pub struct Raise {
 #[derive(Debug)]
 pub enum Operation {
     /// Set the record if there is none, and say who holds it otherwise. Directly behind it, raise the counter, if one is to
-    /// be raised.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Box<Raise>>, ticket: Ticket<AcquireVote> },
+    /// be raised. Also say for how long the key is held, when `asks_ttl`.
+    Acquire {
+        resource: Resource,
+        token: Token,
+        ttl: Ttl,
+        raise: Option<Box<Raise>>,
+        asks_ttl: bool,
+        ticket: Ticket<AcquireVote>,
+    },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
     /// Directly behind it, raise the counter, if one is to be raised.
     Sign {
@@ -63,8 +70,32 @@ pub enum Operation {
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
-    /// repeated until it is answered, or until `until`, when every record that was set in time has expired.
-    Release { resource: Resource, token: Token, until: Moment, ticket: Option<Ticket<ReleaseVote>> },
+    /// repeated until it is answered, or until `until`, when every record that was set in time has expired. A notice is
+    /// published directly behind it.
+    Release {
+        resource: Resource,
+        token: Token,
+        until: Moment,
+        notice: Option<Bytes>,
+        ticket: Option<Ticket<ReleaseVote>>,
+    },
+    /// Publish a notice about the resource.
+    Announce { resource: Resource, notice: Bytes },
+}
+
+impl Operation {
+    /// What it is about.
+    pub fn resource(&self) -> &Resource {
+        match self {
+            Self::Acquire { resource, .. }
+            | Self::Sign { resource, .. }
+            | Self::Raise { resource, .. }
+            | Self::Inspect { resource, .. }
+            | Self::Extend { resource, .. }
+            | Self::Release { resource, .. }
+            | Self::Announce { resource, .. } => resource,
+        }
+    }
 }
 
 /// A vote that can also be missing.
@@ -111,6 +142,8 @@ pub trait Ballot<V>: Send + Sync {
     fn depart(&self, node: NodeId) -> bool;
     /// The vote of `node`, and what was wrong with it where it is missing.
     fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
+    /// The record in the way goes on living on `node` for so long; `None`: for ever, or it is not known.
+    fn lives_on(&self, _node: NodeId, _left: Option<Duration>) {}
 }
 
 /// The right, and the duty, to cast one primary's vote in one round.
@@ -129,6 +162,11 @@ impl<V: Vote> Ticket<V> {
     /// the request any more: it must not be sent, and is [`unsent`](Self::unsent).
     pub fn depart(&self) -> bool {
         self.ballot.depart(self.node)
+    }
+
+    /// For how long the record that is in the way goes on living. To be told before the vote is cast.
+    pub fn lives_on(&self, left: Option<Duration>) {
+        self.ballot.lives_on(self.node, left);
     }
 
     /// The primary's usable answer.

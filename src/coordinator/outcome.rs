@@ -10,13 +10,17 @@ use super::round::{AcquireRound, Term};
 use crate::limits::NOQUORUM_LINE_BYTES;
 use crate::lock::{Extend, FenceNumber, Moment, Resource, Token, Validity};
 
-/// The end of [`Coordinator::acquire`].
+/// The end of [`Coordinator::acquire`], and of [`Coordinator::acquire_several`], which grants several locks.
 #[derive(Debug)]
-pub enum Acquired {
-    Granted(Grant),
+pub enum Acquired<G = Grant> {
+    Granted(G),
     /// Another holds it, or nobody does and the votes split to the end.
     Refused,
     NoQuorum(NoQuorum),
+    /// As many stand in line as may.
+    TooManyWaiters,
+    /// The proxy is about to end: nobody stands in line any more.
+    ShuttingDown,
 }
 
 /// The end of [`Coordinator::extend`].
@@ -44,7 +48,7 @@ pub(super) struct Attempt {
     pub(super) token: Token,
     pub(super) round: Arc<AcquireRound>,
     pub(super) kept: bool,
-    /// No attempt for the same command was made before it.
+    /// Nothing was waited for before it: no other attempt, and no place in line.
     pub(super) first: bool,
     /// What binds it to its connection.
     pub(super) lease: Option<Arc<Held>>,
@@ -57,7 +61,7 @@ impl Drop for Attempt {
                 self.coordinator.let_go(lease);
             }
             let targets = self.round.close();
-            self.coordinator.withdraw(targets, &self.resource, &self.token);
+            self.coordinator.withdraw(targets, &self.resource, &self.token, self.round.was_won());
         }
     }
 }

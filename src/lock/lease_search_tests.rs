@@ -2,8 +2,7 @@
 //!
 //! One token, no time: whatever has left may be run at any later moment, or never; an answer may be lost; a request may
 //! turn out never to have left. The promise: once the release has answered 1, no quorum has the record ever again. What
-//! is not in the model is easier than what is: an answer that comes late tells the proxy less, and what it does not know
-//! it does not put back.
+//! is not in the model is easier: an answer that comes late tells the proxy less, and what is not known is not put back.
 //!
 //! Breadth first, so that the history which breaks the promise is the shortest there is. Worlds that differ only in which
 //! primary is which are one, so that from step to step of a history two primaries may have changed places.

@@ -7,6 +7,7 @@
 mod acquire;
 mod extend;
 mod fence;
+mod forecast;
 mod inspect;
 mod lease;
 mod name;
@@ -17,6 +18,7 @@ mod time;
 pub use acquire::{Acquire, AcquireStep, AcquireVerdict, AcquireVote, Holder, SignVote};
 pub use extend::{Extend, ExtendVerdict, ExtendVote};
 pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
+pub use forecast::Forecast;
 pub use inspect::{Inspect, InspectVote, Standing};
 pub use lease::{Confirmed, Lease, LeaseRules, LeaseStep};
 pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};

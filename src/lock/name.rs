@@ -71,6 +71,12 @@ impl Owner {
         &self.0
     }
 
+    /// The same name in memory of its own (see [`Resource::detached`]).
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Whether `value` is a record that this owner signed: the name, a colon and the hex digits, nothing else.
     pub fn signed(&self, value: &[u8]) -> bool {
         value

@@ -73,7 +73,7 @@ async fn connect(settings: &Settings) -> Result<MultiplexedConnection, RedisErro
     Client::open(connection_info(&settings.endpoint)?)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
-fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisError> {
+pub(super) fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisError> {
     let address = match &endpoint.address {
         Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
         Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
@@ -137,7 +137,8 @@ fn text(error: &RedisError) -> String {
     error.to_string().to_lowercase()
 }
 
-fn trouble(error: &RedisError) -> Trouble {
+/// What the `redis` crate says is wrong, in the words of NOQUORUM errors.
+pub(super) fn trouble(error: &RedisError) -> Trouble {
     if error.is_connection_refusal() {
         Trouble::ConnectionRefused
     } else if error.is_timeout() {

@@ -46,12 +46,25 @@ fn token() -> Token {
 
 fn acquire(round: &Arc<Recorder>) -> Operation {
     let ttl = Ttl::from_millis(30_000).expect("in range");
-    Operation::Acquire { resource: resource(), token: token(), ttl, raise: None, ticket: round.ticket::<AcquireVote>() }
+    Operation::Acquire {
+        resource: resource(),
+        token: token(),
+        ttl,
+        raise: None,
+        asks_ttl: false,
+        ticket: round.ticket::<AcquireVote>(),
+    }
 }
 
 fn release(inbox: &Inbox, round: Option<&Arc<Recorder>>) -> Operation {
     let until = inbox.clock.now().after(TIMEOUT);
-    Operation::Release { resource: resource(), token: token(), until, ticket: round.map(Recorder::ticket) }
+    Operation::Release {
+        resource: resource(),
+        token: token(),
+        until,
+        notice: None,
+        ticket: round.map(Recorder::ticket),
+    }
 }
 
 /// An inbox whose link has been open for a while.

@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::admission::{Admitted, admit, is_primary, unix_micros};
 use super::dialect::Dialect;
+use super::encoding::{self, Call};
 use super::inbox::Inbox;
-use super::operation::{self, Call};
+use super::operation;
 use super::pipeline::{Event, Pipeline, Queued};
 use super::settings::Settings;
 use super::status::PrimaryState;
@@ -227,8 +228,8 @@ impl Service<'_> {
         self.inbox.take(&mut self.queue);
         if probes {
             self.next_probe = now + self.settings.probe_interval;
-            operation::encode_command(&[b"ROLE"], &mut self.wire.output);
-            operation::encode_command(&[b"TIME"], &mut self.wire.output);
+            encoding::encode_command(&[b"ROLE"], &mut self.wire.output);
+            encoding::encode_command(&[b"TIME"], &mut self.wire.output);
             self.pipeline.push_probe(now, self.inbox.clock.now());
         }
         while self.wire.output.len() < BATCH_BYTES {
@@ -252,7 +253,7 @@ impl Service<'_> {
     }
 
     fn encode(&mut self, queued: Queued, call: Call) {
-        operation::encode(&queued.operation, self.dialect, call, &self.settings.key_prefix, &mut self.wire.output);
+        encoding::encode(&queued.operation, self.dialect, call, &self.settings.key_prefix, &mut self.wire.output);
         self.pipeline.push(queued);
     }
 
@@ -318,7 +319,7 @@ impl Service<'_> {
 }
 
 /// Between half of `delay` and all of it: proxies that lost a primary together do not come back together.
-fn jittered(delay: Duration) -> Duration {
+pub(super) fn jittered(delay: Duration) -> Duration {
     let half = delay / 2;
     let range_micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
     half + Duration::from_micros(SystemEntropy.jitter() % range_micros.saturating_add(1))

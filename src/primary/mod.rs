@@ -7,9 +7,11 @@
 mod admission;
 mod control;
 mod dialect;
+mod encoding;
 mod inbox;
 mod incarnation;
 mod link;
+mod notice;
 mod operation;
 mod pipeline;
 mod settings;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::notice::Listeners;
 pub use self::status::PrimaryState;
 pub use self::succession::Succession;
 
@@ -67,7 +70,7 @@ pub struct PrimarySnapshot {
     pub since: Moment,
     /// The server's name and version, as it said last.
     pub server: Option<String>,
-    /// Its clock less that of this machine.
+    /// Its clock less the lower median of all that vote.
     pub clock_offset_ms: Option<i64>,
     /// What was wrong with it last.
     pub last_error: Option<String>,
@@ -129,7 +132,10 @@ impl Primaries {
     }
 
     pub fn snapshot(&self) -> Vec<PrimarySnapshot> {
-        self.all.iter().map(|primary| primary.snapshot()).collect()
+        let now = self.all.first().map(|primary| primary.inboxes[0].clock.now());
+        let clocks = now.map(|now| self.all.iter().filter_map(|primary| primary.wall_clock(now)).collect());
+        let median = clocks.and_then(lower_median);
+        self.all.iter().map(|primary| primary.snapshot(median)).collect()
     }
 
     /// How many primaries may vote now.
@@ -177,7 +183,8 @@ impl Primary {
         statuses.find(|status| status.state() != PrimaryState::Up).unwrap_or(&self.inboxes[0].status)
     }
 
-    fn snapshot(&self) -> PrimarySnapshot {
+    /// `median`: of the clocks of all that vote.
+    fn snapshot(&self, median: Option<u64>) -> PrimarySnapshot {
         let statuses = || self.inboxes.iter().map(|inbox| &inbox.status);
         let (state, since) = self.telling().state_since();
         let now = self.inboxes[0].clock.now();
@@ -186,7 +193,7 @@ impl Primary {
             state,
             since,
             server: self.telling().server(),
-            clock_offset_ms: self.wall_clock(now).map(|micros| offset_ms(micros, Clock::wall_micros())),
+            clock_offset_ms: self.wall_clock(now).zip(median).map(|(micros, median)| offset_ms(micros, median)),
             last_error: self.telling().last_error(),
             round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
             operations: statuses().map(|status| status.operations.value()).sum(),
@@ -196,6 +203,12 @@ impl Primary {
             queue: self.inboxes.iter().map(|inbox| inbox.len()).sum(),
         }
     }
+}
+
+/// The lower of the two in the middle, where there are two.
+fn lower_median(mut clocks: Vec<u64>) -> Option<u64> {
+    clocks.sort_unstable();
+    clocks.get(clocks.len().saturating_sub(1) / 2).copied()
 }
 
 /// How far one clock is ahead of the other, in whole milliseconds.
@@ -210,15 +223,7 @@ impl LockNode for Primary {
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {
-        let resource = match &operation {
-            Operation::Acquire { resource, .. }
-            | Operation::Sign { resource, .. }
-            | Operation::Raise { resource, .. }
-            | Operation::Inspect { resource, .. }
-            | Operation::Extend { resource, .. }
-            | Operation::Release { resource, .. } => resource,
-        };
-        self.inbox(resource).submit(operation, timeout);
+        self.inbox(operation.resource()).submit(operation, timeout);
     }
 
     fn wall_clock(&self, now: Moment) -> Option<u64> {

@@ -48,7 +48,7 @@ fn fenced(votes: &Arc<Votes>, node: usize) -> Queued {
     let (number, retention, ticket) = (FenceNumber::SMALLEST, Duration::from_secs(1), votes.ticket::<RaiseVote>(node));
     let raise = Some(Box::new(Raise { number, retention, look: true, ticket }));
     let ticket = votes.ticket::<AcquireVote>(node);
-    queued(Operation::Acquire { resource, token, ttl, raise, ticket })
+    queued(Operation::Acquire { resource, token, ttl, raise, asks_ttl: false, ticket })
 }
 
 /// An extension, which has one answer.

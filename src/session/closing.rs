@@ -107,7 +107,7 @@ impl Session {
             if self.replies.unwritten_bytes() >= before {
                 // As long as it takes, if only some bytes go out each while.
                 let room = timeout(LINGERING_CLOSE, self.socket.ready(Interest::WRITABLE)).await;
-                if !matches!(room, Ok(Ok(_))) {
+                if !matches!(room, Ok(Ok(()))) {
                     tracing::debug!("closing a client that does not read its last replies");
                     self.give_up();
                 }

@@ -1,15 +1,19 @@
 //! One lock command of a session: its run over the primaries, and what becomes of its verdict.
 
 use std::borrow::Cow;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use super::Service;
 use super::reply_queue::{ReplyId, Settled, Timed};
 use super::tenancy::Seats;
-use crate::command::{LockCommand, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
+use crate::command::{LockCommand, Options, Resources, Rextend, Rinspect, Rlock, Rmextend, Rmlock, Rmunlock, Runlock};
 use crate::coordinator::{
-    AcquireRequest, AcquireSeveral, Acquired, AcquiredSeveral, Caller, Coordinator, Extended, ExtendedSeveral,
-    Extension, Grant, NoQuorum, Released, ReleasedSeveral, Tenant,
+    AcquireRequest, AcquireSeveral, Acquired, Caller, Coordinator, Extended, ExtendedSeveral, Extension, Grant,
+    NoQuorum, Released, ReleasedSeveral, Tenant,
 };
 use crate::lock::{Moment, Resource, Validity};
 use crate::protocol::Reply;
@@ -23,6 +27,9 @@ pub(super) struct Launch {
     /// proxy's speed.
     pub(super) read_at: Option<Moment>,
 }
+
+/// A lock command that waits, until it has ended.
+pub(super) type Standing = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// A lock command that has ended.
 #[derive(Debug)]
@@ -97,6 +104,32 @@ impl LockReply {
 }
 
 impl Launch {
+    /// Runs a command that waits to its end, in a future as small as may be.
+    pub(super) fn stand_in_line(
+        self,
+        service: &Arc<Service>,
+        caller: &Arc<Caller>,
+        tenant: Option<Arc<Tenant>>,
+    ) -> Standing {
+        let Self { reply, command, read_at } = self;
+        let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
+            let launch = Self { reply, command, read_at };
+            return Box::pin(launch.execute(Arc::clone(service), Arc::clone(caller), tenant));
+        };
+        let Options { owner, wait, fence, session } = options;
+        let resources = Resources::One(resource.clone());
+        let Some(seats) = Seats::reserve(&service.coordinator, tenant.as_ref(), session, 1) else {
+            return Box::pin(ready(Finished { reply, resources, waited: true, settled: Settled::Reply(full()) }));
+        };
+        let request = AcquireRequest { resource, ttl, owner, fence, wait };
+        // A block of its own would hold it twice: as it came, and as it is awaited.
+        let ended = Arc::clone(&service.coordinator).acquire_in_line(request, Arc::clone(caller));
+        Box::pin(ended.map(move |ended| {
+            let settled = acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at });
+            Finished { reply, resources, waited: true, settled }
+        }))
+    }
+
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
     pub(super) async fn execute(
         self,
@@ -140,10 +173,11 @@ impl Launch {
             // It is answered from what is known, and never comes here.
             LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
             LockCommand::Rinspect(Rinspect { resource }) => {
-                let found = coordinator.inspect(resource).await;
+                let waiters = coordinator.waiters(&resource);
+                let found = Arc::clone(&coordinator).inspect(resource).await;
                 let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
                 let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
-                Settled::Reply(Rinspect::found(&found.inspect, primaries, session, 0))
+                Settled::Reply(Rinspect::found(&found.inspect, primaries, session, waiters))
             }
         };
         Finished { reply: self.reply, resources, waited, settled }
@@ -157,19 +191,14 @@ async fn acquire(
     caller: Arc<Caller>,
     tenant: Option<Arc<Tenant>>,
 ) -> Settled<LockReply> {
-    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), options.session, 1) else {
+    let Options { owner, wait, fence, session } = options;
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, 1) else {
         return Settled::Reply(full());
     };
     // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
-    let request = AcquireRequest { resource: resource.detached(), ttl, owner: options.owner, fence: options.fence };
-    match coordinator.acquire(request, caller).await {
-        Acquired::Granted(mut grant) => {
-            seats.take(std::slice::from_mut(&mut grant));
-            Settled::Timed(LockReply::Granted { grant, read_at })
-        }
-        Acquired::Refused => Settled::Reply(Rlock::refused()),
-        Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-    }
+    let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
+    let ended = coordinator.acquire(request, caller).await;
+    acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at })
 }
 
 async fn acquire_several(
@@ -178,19 +207,32 @@ async fn acquire_several(
     caller: Arc<Caller>,
     tenant: Option<Arc<Tenant>>,
 ) -> Settled<LockReply> {
-    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), options.session, resources.len()) else {
+    let Options { owner, wait, session, .. } = options;
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, resources.len()) else {
         return Settled::Reply(full());
     };
     let resources = resources.iter().map(Resource::detached).collect();
-    let request = AcquireSeveral { resources, ttl, owner: options.owner };
-    match coordinator.acquire_several(request, caller).await {
-        AcquiredSeveral::Granted(mut grants) => {
-            seats.take(&mut grants);
-            Settled::Timed(LockReply::GrantedSeveral(grants))
-        }
-        AcquiredSeveral::Refused => Settled::Reply(Rlock::refused()),
-        AcquiredSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+    let ended = coordinator.acquire_several(AcquireSeveral { resources, ttl, owner, wait }, caller).await;
+    acquired(ended, |mut grants| {
+        seats.take(&mut grants);
+        LockReply::GrantedSeveral(grants)
+    })
+}
+
+/// What the client of an RLOCK or RMLOCK is told.
+fn acquired<G>(acquired: Acquired<G>, granted: impl FnOnce(G) -> LockReply) -> Settled<LockReply> {
+    match acquired {
+        Acquired::Granted(grant) => Settled::Timed(granted(grant)),
+        Acquired::Refused => Settled::Reply(Rlock::refused()),
+        Acquired::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+        Acquired::TooManyWaiters => Settled::Reply(Reply::Error("ERR max number of waiters reached".into())),
+        Acquired::ShuttingDown => Settled::Reply(shutting_down()),
     }
+}
+
+/// What is said to whoever wants a lock while the proxy is about to end.
+pub(super) fn shutting_down() -> Reply {
+    Reply::Error("ERR the proxy is shutting down".into())
 }
 
 /// The smallest of these; `None` when one of them is.

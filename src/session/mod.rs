@@ -22,35 +22,33 @@ mod lock_reply;
 mod mode;
 mod owed;
 mod phase;
+mod readiness;
 mod reply_queue;
 mod requests;
+mod running;
 mod service;
 mod subscriptions;
 mod tenancy;
 mod through;
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use tokio::io::Interest;
-use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
-use self::idle::expired;
+use self::idle::Idle;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
+use self::readiness::ready;
 use self::reply_queue::ReplyQueue;
+use self::running::Running;
 use self::tenancy::Tenancy;
 use self::through::Through;
 use crate::coordinator::Caller;
@@ -104,21 +102,20 @@ struct Session {
     startable: VecDeque<Launch>,
     /// Lock commands that were read and have not ended.
     in_flight: usize,
+    /// Those of them that may stand in line.
+    waiting: usize,
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
+    idle: Idle,
     /// The locks that are bound to the connection.
     tenancy: Tenancy,
     /// A RESET that waits for what is under way.
     reset: Option<LocalRequest>,
-    /// How long the connection may be of no use before it is closed.
-    idle_limit: Option<Duration>,
     /// The way to the upstream, where there is one.
     through: Option<Box<Through>>,
     /// Commands sent to it that were not counted yet.
     relayed: u64,
-    /// When it was last of any; kept up to date only where there is a limit.
-    active_at: Instant,
 }
 
 impl Session {
@@ -131,7 +128,7 @@ impl Session {
         let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
-            idle_limit: service.limits.idle_timeout,
+            idle: Idle::new(service.limits.idle_timeout),
             through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
             relayed: 0,
             tenancy: Tenancy::new(Arc::clone(&service.coordinator)),
@@ -146,27 +143,29 @@ impl Session {
             lanes: Lanes::default(),
             startable: VecDeque::new(),
             in_flight: 0,
+            waiting: 0,
             caller: Arc::default(),
             unconfirmed: Unconfirmed::default(),
-            active_at: Instant::now(),
         }
     }
 
     async fn run(mut self) {
-        let mut running = FuturesUnordered::new();
+        let mut running = Running::new();
         let mut drain_begun = pin!(self.service.drain.begun());
-        let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
         loop {
             self.read();
             self.take_requests();
             loop {
-                // In the order given: futures that were pushed are polled first in, first out.
                 while let Some(launch) = self.next_launch() {
-                    let (service, caller) = (Arc::clone(&self.service), Arc::clone(&self.caller));
-                    running.push(launch.execute(service, caller, self.tenancy.tenant()));
+                    let tenant = self.tenancy.tenant();
+                    if launch.command.waits() {
+                        running.stand(launch.stand_in_line(&self.service, &self.caller, tenant));
+                    } else {
+                        running.push(launch.execute(Arc::clone(&self.service), Arc::clone(&self.caller), tenant));
+                    }
                 }
-                let Some(Some(finished)) = running.next().now_or_never() else { break };
+                let Some(finished) = running.ended() else { break };
                 self.finish(finished);
             }
             self.relay();
@@ -184,19 +183,15 @@ impl Session {
             let interest = self.interest();
             tokio::select! {
                 biased;
-                finished = next(&mut running) => self.finish(finished),
+                finished = running.next() => self.finish(finished),
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
                 () = self.tenancy.bereaved() => {}
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
-                    // A holder gets the chance to release; one that is silent is not waited for to the end.
                     draining = true;
-                    let limit = self.idle_limit.map_or(self.service.drain_idle, |limit| limit.min(self.service.drain_idle));
-                    self.idle_limit = Some(limit);
-                    self.active_at = Instant::now();
-                    idle = Some(Box::pin(sleep(limit)));
+                    self.begin_to_drain();
                 }
-                () = expired(&mut idle) => self.look_whether_idle(&mut idle),
+                () = self.idle.expired() => self.look_whether_idle(),
             }
         }
         self.close().await;
@@ -204,7 +199,7 @@ impl Session {
 
     /// Takes what has come from the socket, if there is use for it.
     fn read(&mut self) {
-        if !self.wants_bytes() {
+        if !self.wants_bytes() || !self.socket.is_readable() {
             return;
         }
         match &mut self.through {
@@ -215,8 +210,12 @@ impl Session {
             Ok(0) => {
                 self.caller.leave();
                 self.tenancy.close();
-                self.stage = Stage::Ended;
+                if self.stage == Stage::Open {
+                    self.stage = Stage::Ended;
+                }
             }
+            // Read for the end of the stream, which whoever stands in line must not miss.
+            Ok(_) if self.stage == Stage::Stopped => self.input.clear(),
             Ok(_) => {
                 self.starved = false;
                 self.touch();
@@ -254,6 +253,7 @@ impl Session {
 
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
+        self.waiting -= usize::from(finished.waited);
         self.touch();
         if let Some(through) = &mut self.through {
             through.stir();
@@ -326,78 +326,6 @@ impl Session {
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
         let _ = self.socket.shutdown();
-    }
-
-    /// Whether another request may be taken on: nothing is full.
-    fn may_take(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Ended)
-            && self.reset.is_none()
-            && self.in_flight < self.service.limits.pipeline_depth
-            && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
-    }
-
-    fn wants_bytes(&self) -> bool {
-        let has_room = match &self.through {
-            None => self.starved && self.may_take(),
-            // What is behind a closed gate is read as far as the buffer goes; what is open is passed on.
-            Some(through) if self.starved => through.cleared() < self.service.limits.buffer_bytes,
-            Some(_) => self.input.len() < self.service.limits.buffer_bytes,
-        };
-        self.stage == Stage::Open && has_room
-    }
-
-    /// Whether there is more to do without waiting for anything.
-    fn may_go_on(&self) -> bool {
-        match &self.through {
-            None => (!self.starved && self.may_take()) || (self.reset.is_some() && self.in_flight == 0),
-            Some(through) => {
-                through.is_stirred()
-                    && (!self.starved || through.is_gate_closed())
-                    && matches!(self.stage, Stage::Open | Stage::Ended)
-            }
-        }
-    }
-
-    /// What the socket is waited for; at least its failure, as long as something can be written to it.
-    fn interest(&self) -> Option<Interest> {
-        let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
-        let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
-        match (self.wants_bytes(), wants_room) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            // It may break all the same.
-            (false, false) => (self.stage != Stage::Broken).then_some(Interest::ERROR),
-        }
-    }
-
-    /// Whether there is nothing left to run. What is left to write is written while closing.
-    fn is_over(&self) -> bool {
-        self.in_flight == 0
-            && match self.stage {
-                Stage::Open => false,
-                Stage::Ended => {
-                    let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
-                    self.starved && self.reset.is_none() && self.replies.is_empty() && is_finished
-                }
-                Stage::Stopped | Stage::Broken => true,
-            }
-    }
-}
-
-/// The next lock command that ends.
-async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
-    match running.next().await {
-        Some(output) => output,
-        None => pending().await,
-    }
-}
-
-/// Waits until the socket can go on. An error is not told here: it shows when the socket is used.
-async fn ready(socket: &Socket, interest: Option<Interest>) {
-    match interest {
-        Some(interest) => drop(socket.ready(interest).await),
-        None => pending().await,
     }
 }
 

@@ -134,9 +134,15 @@ impl Mode {
         self.phase = Phase::Raw;
     }
 
-    /// A command of the client's has been sent.
+    /// A command of the client's has been sent; one that switches replies off when nothing was owed, so that it is known
+    /// whether it stands in a transaction.
     pub(super) fn sent(&mut self, effect: Effect) {
         match effect {
+            // In a transaction it is refused, or put off to EXEC; answered in both cases, and a fence has to tell which.
+            Effect::RepliesOff | Effect::SkipNext if self.standing() == Standing::Transaction => {
+                self.doubt = true;
+                self.owed.push(Awaited::Plain);
+            }
             // Any → On: it is answered, whatever was before.
             Effect::RepliesOn => {
                 self.replies = Replies::On;

@@ -12,6 +12,8 @@ use crate::command::Class;
 /// A server's connection, as Redis has it.
 #[derive(Debug, Default)]
 struct Server {
+    /// It does not switch replies off, as Dragonfly does not, and says so, in a transaction too.
+    is_talkative: bool,
     resp3: bool,
     transaction: Option<Vec<Effect>>,
     channels: Vec<u64>,
@@ -34,8 +36,12 @@ impl Server {
         let forbidden = !self.resp3
             && self.total() > 0
             && !matches!(effect, Effect::Subscribe(..) | Effect::Unsubscribe(..) | Effect::Reset | Effect::None);
+        if self.is_talkative && is_switch(effect) {
+            out.push_back(b"-ERR Unknown subcommand or wrong number of arguments for 'REPLY'\r\n".to_vec());
+            return;
+        }
         match (effect, &mut self.transaction) {
-            (Effect::Reset, _) => *self = Self::default(),
+            (Effect::Reset, _) => *self = Self { is_talkative: self.is_talkative, ..Self::default() },
             _ if forbidden => {}
             (Effect::Multi, transaction @ None) => *transaction = Some(Vec::new()),
             (Effect::Exec | Effect::Discard, transaction @ Some(_)) => {
@@ -159,13 +165,32 @@ fn effects() -> impl Strategy<Value = Effect> {
     ]
 }
 
+fn is_switch(effect: Effect) -> bool {
+    matches!(effect, Effect::RepliesOff | Effect::SkipNext | Effect::RepliesOn)
+}
+
+fn switches() -> impl Strategy<Value = Effect> {
+    prop_oneof![Just(Effect::RepliesOff), Just(Effect::SkipNext), Just(Effect::RepliesOn)]
+}
+
 /// Runs a script with replies delivered late, by these shares of what is outstanding, and a message now and then.
-fn agree(script: &[Effect], shares: &[prop::sample::Index], queues_subscriptions: bool) -> Result<(), TestCaseError> {
-    let (mut mode, mut server, mut out) = (Mode::default(), Server::default(), VecDeque::new());
+fn agree(
+    mut server: Server,
+    script: &[Effect],
+    shares: &[prop::sample::Index],
+    queues_subscriptions: bool,
+) -> Result<(), TestCaseError> {
+    let (mut mode, mut out) = (Mode::default(), VecDeque::<Vec<u8>>::new());
     for (place, effect) in script.iter().enumerate() {
         let is_subscription = matches!(effect, Effect::Subscribe(..) | Effect::Unsubscribe(..));
         if is_subscription && server.transaction.is_some() && !queues_subscriptions {
             continue;
+        }
+        if matches!(effect, Effect::RepliesOff | Effect::SkipNext) && mode.owes() {
+            // The gate holds it back until all has been answered.
+            for bytes in out.drain(..) {
+                prop_assert_eq!(reply(&mut mode, &bytes), Fate::Deliver);
+            }
         }
         mode.sent(*effect);
         server.run(*effect, &mut out);
@@ -195,13 +220,27 @@ proptest! {
         script in prop::collection::vec(effects(), 0..40),
         shares in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
     ) {
-        agree(&script, &shares, false)?;
+        agree(Server::default(), &script, &shares, false)?;
+    }
+
+    #[test]
+    fn so_it_does_where_the_server_refuses_to_be_silent(
+        script in prop::collection::vec(prop_oneof![
+            4 => Just(Effect::None),
+            2 => Just(Effect::Multi),
+            2 => Just(Effect::Exec),
+            1 => Just(Effect::Discard),
+            2 => switches(),
+        ], 0..40),
+        shares in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
+    ) {
+        agree(Server { is_talkative: true, ..Server::default() }, &script, &shares, false)?;
     }
 
     #[test]
     fn so_it_does_where_replies_are_switched_off_and_on(
         parts in prop::collection::vec((
-            prop_oneof![Just(Effect::RepliesOff), Just(Effect::SkipNext), Just(Effect::RepliesOn)],
+            switches(),
             prop::collection::vec(Just(Effect::None), 0..4),
             any::<bool>(),
         ), 0..8),
@@ -215,7 +254,7 @@ proptest! {
                 script.push(Effect::RepliesOn);
             }
         }
-        agree(&script, &shares, false)?;
+        agree(Server::default(), &script, &shares, false)?;
     }
 
     #[test]

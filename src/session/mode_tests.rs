@@ -134,6 +134,23 @@ fn silence_is_told_from_its_refusal() {
 }
 
 #[test]
+fn in_a_transaction_a_silence_is_refused_or_put_off() {
+    for answer in [&b"-ERR Unknown subcommand or wrong number of arguments for 'REPLY'\r\n"[..], b"+QUEUED\r\n"] {
+        for effect in [Effect::RepliesOff, Effect::SkipNext] {
+            let mut mode = Mode::default();
+            send(&mut mode, &[Effect::Multi]);
+            reply(&mut mode, b"+OK\r\n");
+            send(&mut mode, &[effect, Effect::None, Effect::Exec]);
+            assert_eq!((mode.standing(), mode.owes()), (Standing::Transaction, true));
+            for answer in [answer, b"+QUEUED\r\n", b"*1\r\n+OK\r\n"] {
+                reply(&mut mode, answer);
+            }
+            assert_eq!((mode.standing(), mode.owes(), mode.is_in_doubt()), (Standing::Normal, false, true));
+        }
+    }
+}
+
+#[test]
 fn a_fence_behind_silence_is_answered_by_its_own_word() {
     let mut mode = Mode::default();
     send(&mut mode, &[Effect::SkipNext]);

@@ -2,7 +2,7 @@
 //!
 //! What is answered where there is an upstream goes through the same hands, one request at a time.
 
-use super::lock_reply::Launch;
+use super::lock_reply::{Launch, shutting_down};
 use super::{Session, Stage};
 use crate::command::table::LocalCommand;
 use crate::command::{LockCommand, Resources};
@@ -43,7 +43,7 @@ impl Session {
         self.connection.client().touch(now);
         match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits) {
             Route::Lock(command) if command.takes() && self.service.drain.has_begun() => {
-                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
+                self.reply(&shutting_down());
             }
             Route::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Route::Lock(command) => self.enter(command, now),
@@ -89,7 +89,10 @@ impl Session {
             self.tenancy.begin(self.connection.client().id(), now);
         }
         let reply = self.replies.reserve(self.connection.version());
-        let (resources, waits) = (command.resources(), command.waits());
+        let waits = command.waits();
+        let command = if waits { command.detached() } else { command };
+        self.waiting += usize::from(waits);
+        let resources = command.resources();
         let launch = Launch { reply, command, read_at: Some(now) };
         self.startable.extend(self.lanes.enter(resources, waits, launch));
     }
@@ -102,6 +105,7 @@ impl Session {
                 return Some(launch);
             }
             self.in_flight -= 1;
+            self.waiting -= usize::from(launch.command.waits());
             self.leave_lanes(&launch.command.resources(), launch.command.waits());
         }
         None

@@ -151,6 +151,12 @@ impl Seats {
         Some(Self { seats, notify })
     }
 
+    /// Binds the lock that was won.
+    pub(super) fn seat(self, mut grant: Grant) -> Grant {
+        self.take(std::slice::from_mut(&mut grant));
+        grant
+    }
+
     /// Binds the locks that were won.
     pub(super) fn take(self, grants: &mut [Grant]) {
         for (seat, grant) in self.seats.into_iter().zip(grants) {

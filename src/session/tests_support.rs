@@ -15,7 +15,9 @@ mod settings;
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote};
+use crate::coordinator::{
+    Coordinator, LineLimits, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote,
+};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::local::Snapshot;
@@ -99,7 +101,7 @@ impl Script {
             if index == 0 {
                 state.log.push(describe(&operation));
             }
-            if state.hold_all || state.held_keys.contains(key(&operation).as_bytes()) {
+            if state.hold_all || state.held_keys.contains(operation.resource().as_bytes()) {
                 state.held.push((index, operation));
                 None
             } else {
@@ -137,6 +139,7 @@ impl Script {
                 });
             }
             Operation::Inspect { ticket, .. } => ticket.answer(InspectVote::Free),
+            Operation::Announce { .. } => {}
             Operation::Raise { raise, .. } => depart(raise.ticket, || RaiseVote::Raised(None, true)),
             Operation::Extend { resource, token, ticket, .. } => {
                 depart(ticket, || {
@@ -169,20 +172,10 @@ fn depart<V: Vote>(ticket: Ticket<V>, vote: impl FnOnce() -> V) {
     }
 }
 
-fn key(operation: &Operation) -> &Resource {
-    match operation {
-        Operation::Acquire { resource, .. }
-        | Operation::Sign { resource, .. }
-        | Operation::Raise { resource, .. }
-        | Operation::Inspect { resource, .. }
-        | Operation::Extend { resource, .. }
-        | Operation::Release { resource, .. } => resource,
-    }
-}
-
 fn describe(operation: &Operation) -> String {
     let verb = match operation {
         Operation::Acquire { .. } => "acquire",
+        Operation::Announce { .. } => "announce",
         Operation::Sign { .. } => "sign",
         Operation::Raise { .. } => "raise",
         Operation::Inspect { .. } => "inspect",
@@ -190,7 +183,7 @@ fn describe(operation: &Operation) -> String {
         Operation::Release { ticket: Some(_), .. } => "release",
         Operation::Release { ticket: None, .. } => "withdraw",
     };
-    format!("{verb} {}", key(operation).as_bytes().escape_ascii())
+    format!("{verb} {}", operation.resource().as_bytes().escape_ascii())
 }
 
 fn bytes(token: &Token) -> Bytes {
@@ -252,6 +245,8 @@ impl Proxy {
             node_timeout: config.node_timeout,
             sessions: SessionRules::new(config.session, &config.limits),
             fence_retention: config.fence_retention,
+            lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
+            sender: 0,
         };
         let counters = Arc::new(Counters::default());
         let coordinator =

@@ -25,4 +25,4 @@ mod several;
 mod shutdown;
 mod simulation;
 mod traps;
-mod upstream;
+mod waiting;

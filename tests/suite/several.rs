@@ -1,8 +1,14 @@
 //! Several locks as one: RMLOCK, RMUNLOCK and RMEXTEND take, give back and keep all of them or none.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use support::{ByteClient, Fault, Kind, Value, eventually, unique_key};
 
-use crate::common::{Random, Rig, every_primary_holds, every_rig, granted, no_primary_holds, occupy, reasons, resp3};
+use crate::common::{
+    Random, Rig, every_primary_holds, every_rig, granted, no_primary_holds, occupy, patient, reasons, resp3, start,
+};
 
 /// So many keys that nobody else uses.
 fn keys(count: usize) -> Vec<String> {
@@ -150,29 +156,39 @@ async fn counts(rig: &Rig, command: &str) -> Vec<u64> {
     counts
 }
 
-#[tokio::test]
-async fn takers_of_overlapping_sets_never_hold_a_part() {
-    const CLIENTS: u64 = 16;
+/// Sixteen clients, each of which takes random sets of eight keys, through two proxies. While one holds a set, nobody else
+/// holds any key of it; nobody waits for ever; nothing is left.
+async fn overlapping_sets(options: &[&'static str]) {
+    const CLIENTS: usize = 16;
     const ROUNDS: usize = 12;
     let rig = Rig::shared(Kind::any(), 3).await;
+    let other = start(patient(rig.fleet.addresses())).await;
     let pool = keys(8);
+    let held: Arc<Mutex<HashSet<String>>> = Arc::default();
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..CLIENTS {
-        let (pool, mut client) = (pool.clone(), rig.proxy.connect().await);
+        let proxy = if number % 2 == 0 { &rig.proxy } else { &other };
+        let (pool, held, mut client) = (pool.clone(), Arc::clone(&held), proxy.connect().await);
+        let asked: Vec<&str> = [&["30000"], options].concat();
         clients.spawn(async move {
-            let mut random = Random::new(number + 1);
+            let mut random = Random::new(number as u64 + 1);
             let mut rounds = 0;
             while rounds < ROUNDS {
                 let wanted: Vec<String> = pool.iter().filter(|_| random.below(2) == 0).cloned().collect();
                 if wanted.is_empty() {
                     continue;
                 }
-                let reply = call(&mut client, "RMLOCK", &wanted, &["30000"]).await;
+                let reply = call(&mut client, "RMLOCK", &wanted, &asked).await;
                 if reply.is_null() {
-                    tokio::time::sleep(std::time::Duration::from_millis(1 + random.bits() % 8)).await;
+                    assert!(asked.len() == 1, "in vain, though nobody keeps a lock for long");
+                    tokio::time::sleep(Duration::from_millis(1 + random.bits() % 8)).await;
                     continue;
                 }
                 let lock = granted(&reply);
+                let take = |key: &String| held.lock().expect("no client panics here").insert(key.clone());
+                assert!(wanted.iter().all(take), "somebody else holds a key of {wanted:?}");
+                tokio::time::sleep(Duration::from_millis(random.bits() % 3)).await;
+                held.lock().expect("no client panics here").retain(|key| !wanted.contains(key));
                 let released = call(&mut client, "RMUNLOCK", &wanted, &[&lock.token]).await;
                 // A part that was lost on the way would be missing here.
                 assert_eq!(released, Value::Integer(i64::try_from(wanted.len()).expect("eight at most")));
@@ -186,6 +202,16 @@ async fn takers_of_overlapping_sets_never_hold_a_part() {
     for key in &pool {
         no_primary_holds(rig.fleet, key).await;
     }
+}
+
+#[tokio::test]
+async fn takers_of_overlapping_sets_never_hold_a_part() {
+    overlapping_sets(&[]).await;
+}
+
+#[tokio::test]
+async fn those_who_wait_for_overlapping_sets_never_block_each_other() {
+    overlapping_sets(&["WAIT", "600000"]).await;
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ impl Session {
         (through.whole, through.scanned) = (0, 0);
         if matches!(self.stage, Stage::Open | Stage::Ended) {
             self.stage = Stage::Stopped;
+            // Nobody stands in line for a connection that is to be closed.
+            self.caller.call_off();
         }
     }
 

@@ -115,6 +115,11 @@ impl Session {
         if self.in_flight > 0 || through.mode.is_full() {
             return Step::Wait;
         }
+        if matches!(effect, Effect::RepliesOff | Effect::SkipNext) && through.mode.owes() {
+            // What becomes of it depends on what the connection is, which the replies tell.
+            through.limit_patience();
+            return Step::Wait;
+        }
         match self.reach(through) {
             Some(Step::Onward) => {}
             Some(step) => return step,

@@ -212,9 +212,14 @@ impl Through {
         self.cleared
     }
 
+    /// Whether the upstream owes the client a reply.
+    pub(super) fn is_owed(&self) -> bool {
+        self.mode.owes()
+    }
+
     /// Whether the client waits for something that may never happen, rightly.
     pub(super) fn is_patient(&self) -> bool {
-        self.mode.owes() || self.mode.is_subscribed() || self.mode.standing() == Standing::Raw
+        self.is_owed() || self.mode.is_subscribed() || self.mode.standing() == Standing::Raw
     }
 
     /// Whether a command of ours waits at the gate: what the client sends behind it is read up to the buffer's limit.
@@ -297,15 +302,23 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
             tokio::select! {
                 biased;
                 () = super::ready(socket, interest) => {}
-                () = super::expired(leaving) => {
+                () = elapsed(leaving) => {
                     through.link = Link::Lost { in_doubt: !through.has_run_all() };
                 }
-                () = super::expired(&mut through.deadline) => {
+                () = elapsed(&mut through.deadline) => {
                     through.deadline = None;
                     (through.is_overdue, through.stirred) = (true, true);
                 }
             }
         }
         (Link::Closed | Link::Lost { .. }, _) => pending().await,
+    }
+}
+
+/// Waits until the time has come, where one is set.
+async fn elapsed(time: &mut Option<Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => pending().await,
     }
 }

@@ -12,6 +12,7 @@ use crate::local;
 use crate::protocol::{Reply, Request, encode_request};
 use crate::relay::Demand;
 use crate::router::{self, Route, SessionMode};
+use crate::session::lock_reply::shutting_down;
 use crate::session::mode::Standing;
 use crate::session::{Session, Stage};
 
@@ -75,7 +76,7 @@ impl Session {
         let now = self.service.clock.now();
         match pending {
             Pending::Lock(command) if command.takes() && self.service.drain.has_begun() => {
-                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
+                self.reply(&shutting_down());
             }
             Pending::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Pending::Lock(command) => self.enter(command, now),

@@ -21,7 +21,9 @@ mod scripted;
 mod sessions;
 
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
-pub(crate) use proxies::{PROMPT, PROXY, patient, primary_field, resp3, settled, start, timed, voters};
+pub(crate) use proxies::{
+    PROMPT, PROXY, draining, ended, patient, primary_field, resp3, settled, start, timed, voters,
+};
 pub(crate) use random::Random;
 pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, occupy, outlive};
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};

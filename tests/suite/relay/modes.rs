@@ -171,6 +171,10 @@ async fn a_resp3_subscription_and_locks_do_not_disturb_each_other() {
 #[tokio::test]
 async fn without_replies_a_lock_command_is_neither_run_nor_answered() {
     in_both_protocols(async |front, mut client, _| {
+        if front.upstream.kind() == Kind::Dragonfly {
+            // It does not switch replies off.
+            return;
+        }
         let [job, other] = ["job", "other"].map(unique_key);
         let rlock: &[&str] = &["RLOCK", &job, LONG];
         client
@@ -203,6 +207,36 @@ async fn without_replies_a_lock_command_is_neither_run_nor_answered() {
         locks_work(&mut client).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_transaction_in_which_replies_cannot_be_switched_off_ends_with_its_exec() {
+    for &kind in Kind::all() {
+        let front = Front::start(kind).await;
+        // Dragonfly has no CLIENT REPLY, Valkey allows none there, and Redis can be told to allow none.
+        let few = ["ACL", "SETUSER", "few", "on", "nopass", "+@all", "~*", "&*", "-client|reply"];
+        for (mode, is_pipelined) in [("OFF", true), ("SKIP", true), ("OFF", false), ("SKIP", false)] {
+            let mut client = front.proxy.connect().await;
+            if kind != Kind::Dragonfly {
+                assert_eq!(front.upstream.command(&few).await, Value::ok());
+                assert_eq!(client.call(&["AUTH", "few", "any"]).await, Value::ok());
+            }
+            let commands: [&[&str]; 4] = [&["MULTI"], &["CLIENT", "REPLY", mode], &["SET", "k", "v"], &["EXEC"]];
+            let mut replies = Vec::new();
+            if is_pipelined {
+                client.send_raw(pipeline(&commands)).await;
+                replies = client.read_replies(4).await;
+            } else {
+                for command in commands {
+                    replies.push(client.call(command).await);
+                }
+            }
+            assert!(replies[0] == Value::ok() && replies[2] == Value::simple("QUEUED"), "{kind} {mode}: {replies:?}");
+            // That the count was in doubt shows nowhere.
+            locks_work(&mut client).await;
+            assert_eq!(client.call(&["PING"]).await, Value::simple("PONG"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ mod losing;
 mod memory;
 mod network;
 mod telling;
+mod together;
 mod upstream;

@@ -37,6 +37,10 @@ pub(super) enum Canary {
     OneServerVotesTwice,
     /// A renewal sets a record anew where its first SET got no answer.
     PutBackWhereSilent,
+    /// Who does not want to wait asks the primaries although others stand in line.
+    NewcomersPassTheLine,
+    /// Who wants to wait is kept waiting for a second longer.
+    WaitsASecondLonger,
 }
 
 /// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
@@ -124,4 +128,14 @@ fn putting_back_where_a_set_was_silent_keeps_a_lock_that_was_released() {
     assert_eq!(put_back_behind_a_release(None), None);
     let claim = put_back_behind_a_release(Some(Canary::PutBackWhereSilent));
     assert_eq!(claim, Some(Claim::ReleasedIsGone));
+}
+
+#[test]
+fn newcomers_that_ask_for_themselves_overtake_the_line() {
+    must_be_caught(Canary::NewcomersPassTheLine, Claim::Overtaken, &[], 50);
+}
+
+#[test]
+fn a_waiter_that_is_kept_for_too_long_is_missed() {
+    must_be_caught(Canary::WaitsASecondLonger, Claim::Overdue, &[], 50);
 }

@@ -35,6 +35,10 @@ pub(super) enum Claim {
     Hung,
     /// With all well again, a free lock could not be taken.
     Progress,
+    /// Somebody came after a waiter of the same proxy and had the lock before it.
+    Overtaken,
+    /// A waiter was answered long after its time.
+    Overdue,
 }
 
 #[derive(Debug, Clone)]

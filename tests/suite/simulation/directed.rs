@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use redlock_proxy::lock::Quorum;
 
-use super::Scene;
 use super::canaries::Canary;
 use super::checker::Claim;
 use super::network::State;
@@ -15,6 +14,7 @@ use super::plan::Plan;
 use super::primary::Micros;
 use super::random::Random;
 use super::sessions::SessionClient;
+use super::{begin, keep_leases, on_a_paused_clock};
 
 /// The session's ttl: it is renewed every 200 ms.
 const TTL_MS: u64 = 600;
@@ -23,19 +23,16 @@ const MILLISECOND: Micros = 1_000;
 
 /// Which promise is broken by it.
 pub(super) fn put_back_behind_a_release(canary: Option<Canary>) -> Option<Claim> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing of the system");
-    runtime.block_on(live(canary))
+    on_a_paused_clock(live(canary))
 }
 
 async fn live(canary: Option<Canary>) -> Option<Claim> {
     let quorum = Quorum::majority(3).expect("a small set");
     let plan = Plan { canary, total: 3, quorum, proxies: 2, keys: 1, clients: 0, sessions: 0, ..Plan::new(0, canary) };
     let mut random = Random::new(plan.seed, 3);
-    let Scene { world, around, keepers: _keepers, driver, .. } = Scene::set(&plan, &mut random);
+    let (around, driver) = begin(&plan, &mut random, &Arc::default());
+    let _keepers = keep_leases(&around);
+    let world = Arc::clone(&around.world);
     world.with(|state| state.distance.fill(200));
     sleep(50).await;
     let began = world.now();
@@ -53,7 +50,7 @@ async fn live(canary: Option<Canary>) -> Option<Claim> {
     client.release_elsewhere(&bound).await;
     driver.abort();
     world.with(|state| {
-        let restored = state.incidents.put_back;
+        let restored = state.sessions.put_back;
         assert_eq!(restored, u64::from(canary.is_some()), "the renewal was won, and found the record absent");
         state.checker.violation.as_ref().map(|violation| violation.claim)
     })

@@ -23,6 +23,8 @@ pub(super) struct Command {
     /// Which of its tries this is.
     pub(super) attempt: u64,
     pub(super) drawn: AtomicU64,
+    /// How many tokens were made.
+    pub(super) tokens: AtomicU64,
     /// Who asked, of whom, for which key.
     pub(super) caller: Arc<Caller>,
     pub(super) world: Arc<World>,
@@ -49,7 +51,8 @@ impl Entropy for SeededEntropy {
         let is_asked_for = COMMAND.try_with(|command| {
             let mut random = Random::new(self.seed ^ command.number, 1);
             let is_token = bytes.len() > 8;
-            if is_token && command.caller.has_left() && command.drawn.load(Ordering::Relaxed) > 0 {
+            let is_further = is_token && command.tokens.fetch_add(1, Ordering::Relaxed) > 0;
+            if is_further && command.caller.has_left() {
                 let what = "a further attempt was begun for a client that had left".to_owned();
                 command.world.with(|state| state.checker.violate(Claim::LeftIsLeft, command.key, what));
             }

@@ -14,7 +14,6 @@ use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
-use super::checker::Claim;
 use super::history::Actor;
 use super::network::{Event, Request, State, World};
 use super::primary::{Answer, Micros, Work};
@@ -142,6 +141,9 @@ impl State {
                 let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Acquire(ticket)))
             }
+            Operation::Inspect { resource, ticket } => {
+                (Work::Look { key: key_of(&resource) }, Some(Ballot::Look(ticket)))
+            }
             Operation::Sign { resource, found, token, ttl, ticket, .. } => {
                 self.checker.signing(node, &token);
                 let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
@@ -151,25 +153,12 @@ impl State {
                 let work = Work::Extend { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
                 (work, Some(Ballot::Extend(ticket)))
             }
-            Operation::Release { resource, token, until, ticket } => {
-                let work = Work::Release { key: key_of(&resource), token, until };
+            Operation::Release { resource, token, until, notice, ticket } => {
+                let work = Work::Release { key: key_of(&resource), token, until, notice };
                 (work, ticket.map(Ballot::Release))
             }
-            Operation::Raise { .. } | Operation::Inspect { .. } => unreachable!("nobody asks for that here"),
-        }
-    }
-
-    /// Nothing may be asked for a session's lock behind its end.
-    fn look_at_session(&mut self, proxy: usize, operation: &Operation) {
-        let (Operation::Acquire { resource, token, .. } | Operation::Extend { resource, token, .. }) = operation else {
-            return;
-        };
-        if self.sessions.is_behind_the_end(proxy, token) {
-            let what = "a lock was renewed or put back behind its release".to_owned();
-            self.checker.violate(Claim::ReleasedIsGone, key_of(resource), what);
-        }
-        if matches!(operation, Operation::Acquire { .. }) && self.sessions.is_put_back(token) {
-            self.incidents.put_back += 1;
+            Operation::Raise { .. } => unreachable!("nobody asks for a fencing token"),
+            Operation::Announce { resource, notice } => (Work::Announce { key: key_of(&resource), notice }, None),
         }
     }
 
@@ -205,6 +194,7 @@ impl State {
         while let Some(mut item) = self.links[link].queue.pop_front() {
             let wanted = match (&item.work, &item.ballot) {
                 (Work::Release { until, .. }, _) => *until > Moment::from_micros(self.now),
+                (Work::Announce { .. }, _) => true,
                 (_, ballot) => ballot.as_ref().is_some_and(Ballot::depart),
             };
             if wanted {
@@ -375,13 +365,14 @@ impl LockNode for Node {
 
     fn submit(&self, operation: Operation, timeout: Duration) {
         self.world.with(|state| {
-            if let Operation::Release { resource, token, until, ticket: None } = &operation
+            if let Operation::Release { resource, token, until, ticket: None, .. } = &operation
                 && state.canary == Some(Canary::TakeOverWithdrawnWhereSigned)
                 && state.checker.signed_anywhere(token)
             {
                 for link in &self.siblings {
                     let (resource, token, until) = (resource.clone(), token.clone(), *until);
-                    state.submit(*link, Operation::Release { resource, token, until, ticket: None }, timeout);
+                    let release = Operation::Release { resource, token, until, notice: None, ticket: None };
+                    state.submit(*link, release, timeout);
                 }
             }
             state.submit(self.link, operation, timeout);
@@ -394,7 +385,7 @@ pub(super) fn resource_of(key: usize) -> Resource {
     Resource::new(format!("lock-{key}").into_bytes().into(), 64).expect("a short name")
 }
 
-fn key_of(resource: &Resource) -> usize {
+pub(super) fn key_of(resource: &Resource) -> usize {
     let digits = resource.as_bytes().strip_prefix(b"lock-").and_then(|digits| std::str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).expect("a name that resource_of made")
 }

@@ -21,8 +21,11 @@ mod client;
 mod directed;
 mod entropy;
 mod history;
+mod line;
 mod link;
 mod network;
+mod notices;
+mod order;
 mod plan;
 mod primary;
 mod random;
@@ -88,17 +91,48 @@ impl fmt::Display for Broken {
 
 /// Runs one world to its end, or to the first broken promise.
 fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    on_a_paused_clock(live(plan))
+}
+
+fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O needs nothing of the system");
-    runtime.block_on(live(plan))
+    runtime.block_on(world)
+}
+
+/// A world that goes on by itself, in which nobody does anything yet.
+fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
+    let primaries = plan.primaries(random);
+    let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
+    state.canary = plan.canary;
+    (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
+    let world = World::new(state, Clock::runtime());
+    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
+    let around = Arc::new(Surroundings {
+        world: Arc::clone(&world),
+        proxies: coordinators(),
+        without_lines: coordinators(),
+        keys: plan.keys,
+        quorum: plan.total / 2 + 1,
+        drift: plan.drift(),
+        canary: plan.canary,
+        impatience: plan.impatience,
+    });
+    let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
+    let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
+    world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
+    let driver = tokio::spawn(network::drive(world));
+    (around, driver)
 }
 
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
-    let mut random = Random::new(plan.seed, 3);
-    let Scene { world, around, counters, driver, keepers: _keepers } = Scene::set(&plan, &mut random);
+    let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
+    let (around, driver) = begin(&plan, &mut random, &counters);
+    let _keepers = keep_leases(&around);
+    let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
             weather_a_storm(&plan, &around, storm, &mut random).await;
@@ -124,39 +158,9 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     })
 }
 
-/// A world with its proxies, at the moment in which it begins.
-struct Scene {
-    world: Arc<World>,
-    around: Arc<Surroundings>,
-    counters: Arc<Counters>,
-    driver: JoinHandle<()>,
-    keepers: JoinSet<()>,
-}
-
-impl Scene {
-    fn set(plan: &Plan, random: &mut Random) -> Self {
-        let primaries = plan.primaries(random);
-        let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
-        state.canary = plan.canary;
-        (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
-        let world = World::new(state, Clock::runtime());
-        let counters = Arc::new(Counters::default());
-        let around = Arc::new(Surroundings {
-            world: Arc::clone(&world),
-            proxies: (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, &counters)).collect(),
-            keys: plan.keys,
-            quorum: plan.total / 2 + 1,
-            drift: plan.drift(),
-            canary: plan.canary,
-            impatience: plan.impatience,
-        });
-        let driver = tokio::spawn(network::drive(Arc::clone(&world)));
-        let mut keepers = JoinSet::new();
-        for proxy in &around.proxies {
-            keepers.spawn(Arc::clone(proxy).keep_leases());
-        }
-        Self { world, around, counters, driver, keepers }
-    }
+/// The proxies renew what is bound to connections, as long as this lives.
+fn keep_leases(around: &Surroundings) -> JoinSet<()> {
+    around.proxies.iter().map(|proxy| Arc::clone(proxy).keep_leases()).collect()
 }
 
 fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Counters>) -> Arc<Coordinator> {
@@ -166,7 +170,7 @@ fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Cou
         Arc::new(node) as Arc<dyn LockNode>
     });
     let entropy = Arc::new(SeededEntropy::new(plan.seed, plan.canary));
-    Coordinator::new(nodes.collect(), plan.rules(), world.clock(), entropy, Arc::clone(counters))
+    Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
 /// Clients at work, and one misfortune after the other.
@@ -174,20 +178,24 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let world = &around.world;
     let end = world.now() + STORM;
     let first = storm * plan.clients;
-    let clients: Vec<_> = (first..first + plan.clients)
+    let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
             let client = Client::new(number, random.percent(70), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
-    let sessions: Vec<_> = (0..plan.sessions)
-        .map(|number| {
-            let number = 500 + 100 * storm + number;
-            let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
-            tokio::spawn(client.live(end))
-        })
-        .collect();
+    for number in 0..plan.waiters {
+        let number = 100 * (storm + 1) + number;
+        let luck = Random::new(plan.seed, 100 + number as u64);
+        let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
+        clients.push(tokio::spawn(client.patient().live(end)));
+    }
+    for number in 0..plan.sessions {
+        let number = 500 + 100 * storm + number;
+        let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
+        clients.push(tokio::spawn(client.live(end)));
+    }
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -195,7 +203,7 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     }
     world.with(State::heal);
     let all = async {
-        for client in clients.into_iter().chain(sessions) {
+        for client in clients {
             client.await.expect("no client panics");
         }
     };
@@ -226,6 +234,7 @@ async fn come_to_rest(plan: &Plan, around: &Arc<Surroundings>, storm: usize) {
         }
     });
     take_through_every_proxy(plan, around, 1_000 + storm, plan.keys).await;
+    line::is_served(plan, around, 10_000 * (storm + 1)).await;
 }
 
 /// A ttl later nothing holds any lock.
@@ -309,6 +318,11 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("renewals", tally.renewals, 5),
         ("withdrawals", tally.withdrawals, 100),
         ("clients that left", tally.clients_left, 5),
+        ("waits granted", tally.waits_granted, 12),
+        ("waits expired", tally.waits_expired, 12),
+        ("waits abandoned", tally.waits_abandoned, 4),
+        ("notices heard", tally.notices_heard, 150),
+        ("notices lost", tally.notices_lost, 60),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),
     ];

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redlock_proxy::clock::Clock;
 use redlock_proxy::lock::NodeId;
 use tokio::sync::Notify;
@@ -18,6 +19,8 @@ use super::canaries::Canary;
 use super::checker::Checker;
 use super::history::Actor;
 use super::link::Link;
+use super::notices::Notices;
+use super::order::Order;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
 use super::sessions::Books;
@@ -34,13 +37,43 @@ pub(super) enum Request {
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Arrive { connection: usize, request: Request },
-    Answer { connection: usize, answer: Answer },
-    Flush { link: usize },
-    TimeOut { link: usize, item: u64 },
-    Silence { link: usize, connection: usize },
-    Open { link: usize },
-    Wake { primary: usize },
+    Arrive {
+        connection: usize,
+        request: Request,
+    },
+    Answer {
+        connection: usize,
+        answer: Answer,
+    },
+    Flush {
+        link: usize,
+    },
+    TimeOut {
+        link: usize,
+        item: u64,
+    },
+    Silence {
+        link: usize,
+        connection: usize,
+    },
+    Open {
+        link: usize,
+    },
+    Wake {
+        primary: usize,
+    },
+    /// What a primary tells a proxy that listens to it.
+    Notice {
+        link: usize,
+        notice: Bytes,
+    },
+    /// A proxy's subscription has broken, which it notices now.
+    Deaf {
+        link: usize,
+    },
+    Subscribe {
+        link: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,9 +117,7 @@ pub(super) struct Incidents {
     pub(super) late_requests: u64,
     pub(super) timed_out: u64,
     pub(super) unsent: u64,
-    /// Renewals that sessions' clients have seen confirmed.
-    pub(super) renewals_seen: u64,
-    pub(super) put_back: u64,
+    pub(super) notices_lost: u64,
 }
 
 #[derive(Debug)]
@@ -97,6 +128,8 @@ pub(super) struct State {
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
     pub(super) sessions: Books,
+    pub(super) order: Order,
+    pub(super) notices: Notices,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
     pub(super) random: Random,
@@ -128,6 +161,8 @@ impl State {
             slow: vec![None; links.len()],
             distance,
             primaries,
+            order: Order::default(),
+            notices: Notices::new(links.len()),
             links,
             connections: Vec::new(),
             checker: Checker::new(keys),
@@ -224,6 +259,9 @@ impl State {
                 Event::Silence { link, connection } => self.listen(link, connection),
                 Event::Open { link } => self.open(link),
                 Event::Wake { primary } => self.wake(primary),
+                Event::Notice { link, notice } => self.hear(link, &notice),
+                Event::Deaf { link } => self.notices.listens_to(link, false),
+                Event::Subscribe { link } => self.notices.listens_to(link, true),
             }
         }
     }
@@ -254,12 +292,11 @@ impl State {
                 self.incidents.late_requests += u64::from(given_up);
                 let primary = self.links[link].primary;
                 let (answer, what) = self.primaries[primary].execute(self.now, work);
-                let (Work::Acquire { key, token, .. }
-                | Work::Sign { key, token, .. }
-                | Work::Extend { key, token, .. }
-                | Work::Release { key, token, .. }) = work;
-                let proxy = self.links[link].proxy as u64;
-                self.checker.history.add(self.now, *key, Actor::Primary(primary), what, Some(token), Some(proxy));
+                let (key, token, proxy) = (work.key(), work.token(), self.links[link].proxy as u64);
+                self.checker.history.add(self.now, key, Actor::Primary(primary), what, token, Some(proxy));
+                if let Some(notice) = work.notice() {
+                    self.publish(primary, notice);
+                }
                 answer
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{Rules, SessionRules};
+use redlock_proxy::coordinator::{LineLimits, Rules, SessionRules};
 use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
 use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
@@ -29,6 +29,10 @@ pub(super) struct Plan {
     pub(super) impatience: u64,
     /// The mean time between two misfortunes.
     pub(super) misfortune_every: Micros,
+    /// Clients besides these that wait in line for their locks.
+    pub(super) waiters: usize,
+    /// How many notices in a hundred are lost.
+    pub(super) notice_loss: u64,
 }
 
 impl Plan {
@@ -49,6 +53,8 @@ impl Plan {
             sessions: Random::new(seed, 5).pick(&[0, 1, 2]),
             impatience: random.pick(&[20, 50, 80]),
             misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
+            waiters: random.pick(&[0, 0, 3, 8]),
+            notice_loss: random.pick(&[0, 0, 20, 100]),
         }
     }
 
@@ -86,7 +92,7 @@ impl Plan {
         links
     }
 
-    pub(super) fn rules(&self) -> Rules {
+    pub(super) fn rules(&self, proxy: usize) -> Rules {
         Rules {
             quorum: self.quorum,
             drift: self.drift(),
@@ -95,6 +101,8 @@ impl Plan {
             attempts: 3,
             retry_delay: Duration::from_millis(25),
             node_timeout: Duration::from_millis(40),
+            lines: LineLimits { waiters: 100, waiters_per_key: 50 },
+            sender: proxy as u64,
             sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },
             fence_retention: Duration::from_secs(604_800),
         }

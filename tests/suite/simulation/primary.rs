@@ -4,7 +4,7 @@
 //! before its time, as it may on a real server.
 
 use bytes::Bytes;
-use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, Moment, ReleaseVote, SignVote, Token};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, InspectVote, Moment, ReleaseVote, SignVote, Token};
 
 use super::canaries::Canary;
 
@@ -15,9 +15,43 @@ pub(super) type Micros = u64;
 #[derive(Debug, Clone)]
 pub(super) enum Work {
     Acquire { key: usize, token: Token, ttl_ms: u64 },
+    Look { key: usize },
     Sign { key: usize, found: Bytes, token: Token, ttl_ms: u64 },
     Extend { key: usize, token: Token, ttl_ms: u64 },
-    Release { key: usize, token: Token, until: Moment },
+    Release { key: usize, token: Token, until: Moment, notice: Option<Bytes> },
+    Announce { key: usize, notice: Bytes },
+}
+
+impl Work {
+    pub(super) fn key(&self) -> usize {
+        match self {
+            Self::Acquire { key, .. }
+            | Self::Look { key }
+            | Self::Sign { key, .. }
+            | Self::Extend { key, .. }
+            | Self::Release { key, .. }
+            | Self::Announce { key, .. } => *key,
+        }
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Acquire { token, .. }
+            | Self::Sign { token, .. }
+            | Self::Extend { token, .. }
+            | Self::Release { token, .. } => Some(token),
+            Self::Look { .. } | Self::Announce { .. } => None,
+        }
+    }
+
+    /// What everybody who listens hears of when it has been run.
+    pub(super) fn notice(&self) -> Option<&Bytes> {
+        match self {
+            Self::Release { notice, .. } => notice.as_ref(),
+            Self::Announce { notice, .. } => Some(notice),
+            _ => None,
+        }
+    }
 }
 
 /// What a primary answers.
@@ -25,10 +59,13 @@ pub(super) enum Work {
 pub(super) enum Answer {
     Hello,
     Killed(i64),
-    Acquire(AcquireVote),
+    /// With how long the record in the way lives on.
+    Acquire(AcquireVote, Option<u64>),
+    Look(InspectVote),
     Sign(SignVote),
     Extend(ExtendVote),
     Release(ReleaseVote),
+    Published,
 }
 
 #[derive(Debug, Clone)]
@@ -64,12 +101,17 @@ impl Primary {
             Work::Acquire { key, token, ttl_ms } => {
                 let slot = self.slot(*key, clock_ms);
                 if let Some(record) = slot {
-                    let value = Bytes::copy_from_slice(record.value.as_bytes());
-                    return (Answer::Acquire(AcquireVote::Held(Holder::Value(value))), "SET NX: held");
+                    let held = AcquireVote::Held(holder_of(record));
+                    return (Answer::Acquire(held, Some(record.expires_ms - clock_ms)), "SET NX: held");
                 }
                 *slot = Some(Record { value: token.clone(), expires_ms: clock_ms + ttl_ms });
-                (Answer::Acquire(AcquireVote::Granted), "SET NX: set")
+                (Answer::Acquire(AcquireVote::Granted, None), "SET NX: set")
             }
+            Work::Look { key } => match self.slot(*key, clock_ms) {
+                Some(record) => (Answer::Look(InspectVote::Held(holder_of(record), None)), "GET: held"),
+                None => (Answer::Look(InspectVote::Free), "GET: free"),
+            },
+            Work::Announce { .. } => (Answer::Published, "a line is announced"),
             Work::Sign { key, found, token, ttl_ms } => {
                 let by_prefix = self.canary == Some(Canary::SigningByPrefix);
                 match self.slot(*key, clock_ms) {
@@ -111,6 +153,16 @@ impl Primary {
         (record.expires_ms > self.clock_ms(now)).then_some(&record.value)
     }
 
+    /// Somebody who goes through no proxy takes the key, for ever.
+    pub(super) fn occupy(&mut self, key: usize, value: Token) {
+        self.records[key] = Some(Record { value, expires_ms: u64::MAX / 2_000 });
+    }
+
+    /// Somebody who goes through no proxy deletes the key.
+    pub(super) fn vacate(&mut self, key: usize) {
+        self.records[key] = None;
+    }
+
     /// When the key will be free, if nobody touches it: in the past when it is free already.
     pub(super) fn free_at(&self, key: usize) -> Micros {
         let expires_ms = self.records[key].as_ref().map_or(0, |record| record.expires_ms);
@@ -129,6 +181,10 @@ impl Primary {
         }
         slot
     }
+}
+
+fn holder_of(record: &Record) -> Holder {
+    Holder::Value(Bytes::copy_from_slice(record.value.as_bytes()))
 }
 
 /// What stands before the last colon of a token.

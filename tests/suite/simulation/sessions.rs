@@ -9,19 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, Grant, Released, Tenant};
+use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, Grant, Operation, Released, Tenant};
 use redlock_proxy::lock::{Token, Ttl};
 
 use super::checker::Claim;
 use super::client::{Guard, Surroundings};
 use super::entropy::{COMMAND, Command};
-use super::link::resource_of;
+use super::link::{key_of, resource_of};
+use super::network::State;
 use super::primary::Micros;
 use super::random::Random;
 
 /// What is known of the locks of sessions.
 #[derive(Debug, Default)]
-pub(super) struct Books(HashMap<Token, Book>);
+pub(super) struct Books {
+    of_tokens: HashMap<Token, Book>,
+    /// Confirmed renewals that clients have seen.
+    pub(super) renewals: u64,
+    /// Records that were set anew.
+    pub(super) put_back: u64,
+}
 
 #[derive(Debug)]
 struct Book {
@@ -36,15 +43,18 @@ struct Book {
     until: Micros,
 }
 
-impl Books {
-    /// A proxy asks a primary to extend or to set a record: whether it must not, any more.
-    pub(super) fn is_behind_the_end(&self, proxy: usize, token: &Token) -> bool {
-        self.0.get(token).is_some_and(|book| book.proxy == proxy && book.is_over)
-    }
-
-    /// Whether a primary is asked to set the record of a lock that is held already.
-    pub(super) fn is_put_back(&self, token: &Token) -> bool {
-        self.0.contains_key(token)
+impl State {
+    /// Nothing may be asked for a session's lock behind its end.
+    pub(super) fn look_at_session(&mut self, proxy: usize, operation: &Operation) {
+        let (Operation::Acquire { resource, token, .. } | Operation::Extend { resource, token, .. }) = operation else {
+            return;
+        };
+        let Some(book) = self.sessions.of_tokens.get(token) else { return };
+        if book.is_over && book.proxy == proxy {
+            let what = "a lock was renewed or put back behind its release".to_owned();
+            self.checker.violate(Claim::ReleasedIsGone, key_of(resource), what);
+        }
+        self.sessions.put_back += u64::from(matches!(operation, Operation::Acquire { .. }));
     }
 }
 
@@ -103,11 +113,13 @@ impl SessionClient {
             number: (client as u64) << 32 | self.commands,
             attempt: 0,
             drawn: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
             caller: Arc::clone(&caller),
             world: Arc::clone(&world),
             key,
         };
-        let request = AcquireRequest { resource: resource_of(key), ttl, owner: None, fence: false };
+        let request =
+            AcquireRequest { resource: resource_of(key), ttl, owner: None, wait: Duration::ZERO, fence: false };
         let _guard = Guard::new(&world);
         let granted = COMMAND.scope(command, Arc::clone(&coordinator).acquire(request, caller)).await;
         let Acquired::Granted(mut grant) = granted else {
@@ -125,7 +137,7 @@ impl SessionClient {
         grant.hand_over();
         world.with(|state| {
             let book = Book { proxy, lasts, is_over: false, gone_at: None, until: 0 };
-            state.sessions.0.insert(token.clone(), book);
+            state.sessions.of_tokens.insert(token.clone(), book);
             state.checker.acquired(state.now, id, &token, validity);
         });
         Some(Bound { key, proxy, ttl_ms, token, tenant })
@@ -168,11 +180,11 @@ impl SessionClient {
         self.around.world.with(|state| {
             let Some(until) = confirmed else {
                 state.checker.extend_lost(state.now, bound.key, &bound.token);
-                state.sessions.0.get_mut(&bound.token).expect("it was bound").is_over = true;
+                state.sessions.of_tokens.get_mut(&bound.token).expect("it was bound").is_over = true;
                 return false;
             };
-            let book = state.sessions.0.get_mut(&bound.token).expect("it was bound");
-            state.incidents.renewals_seen += u64::from(until.as_micros() > book.until && book.until > 0);
+            let book = state.sessions.of_tokens.get_mut(&bound.token).expect("it was bound");
+            state.sessions.renewals += u64::from(until.as_micros() > book.until && book.until > 0);
             book.until = until.as_micros();
             if book.gone_at.is_some_and(|gone_at| until.as_micros() > gone_at + book.lasts) {
                 let what = "a renewal that began behind a release which answered 1 was won".to_owned();
@@ -187,7 +199,7 @@ impl SessionClient {
     /// From here on the proxy that keeps it must do nothing more for it.
     fn give_up(&self, bound: &Bound) {
         self.around.world.with(|state| {
-            state.sessions.0.get_mut(&bound.token).expect("it was bound").is_over = true;
+            state.sessions.of_tokens.get_mut(&bound.token).expect("it was bound").is_over = true;
         });
     }
 
@@ -197,7 +209,7 @@ impl SessionClient {
         let is_released = self.release(bound, other).await == Some(true);
         let now = self.now();
         self.around.world.with(|state| {
-            let book = state.sessions.0.get_mut(&bound.token).expect("it was bound");
+            let book = state.sessions.of_tokens.get_mut(&bound.token).expect("it was bound");
             book.gone_at = is_released.then_some(now);
         });
         let latest = now + bound.ttl_ms * 1_000 + 50_000;

@@ -18,7 +18,8 @@ impl State {
             40..=54 => self.slow_down(self.links[link].proxy),
             55..=66 => self.stall(primary),
             67..=79 => self.reset(link),
-            80..=89 => self.isolate(primary),
+            80..=84 => self.isolate(primary),
+            85..=89 => self.deafen(link),
             _ => self.cut_off(self.links[link].proxy),
         }
     }

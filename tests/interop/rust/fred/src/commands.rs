@@ -1,3 +1,5 @@
+//! Ordinary work with fred: values, pub/sub, transactions, blocking commands.
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Locks with fred: one, a pool of connections, a pipeline.
+
 use std::time::Duration;
 
 use fred::prelude::*;

@@ -1,3 +1,5 @@
+//! Ordinary work over redis-rs' blocking connection: values, pub/sub, transactions, blocking commands.
+
 use std::collections::HashMap;
 use std::sync::mpsc;
 use std::thread;

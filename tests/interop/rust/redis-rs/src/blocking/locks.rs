@@ -1,3 +1,5 @@
+//! Locks over redis-rs' blocking connection: one, a pool of them, a pipeline.
+
 use std::thread;
 use std::time::Duration;
 

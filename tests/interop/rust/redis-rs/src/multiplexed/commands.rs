@@ -1,3 +1,5 @@
+//! Ordinary work over redis-rs' multiplexed connection: values, pub/sub, transactions, blocking commands.
+
 use std::time::Duration;
 
 use futures_util::StreamExt;

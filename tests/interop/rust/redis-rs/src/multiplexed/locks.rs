@@ -1,3 +1,5 @@
+//! Locks over redis-rs' multiplexed connection: one, many tasks on one connection, a pipeline.
+
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
