@@ -174,6 +174,10 @@ impl SessionClient {
         }
     }
 
+    pub(super) fn is_held(&self, bound: &Bound) -> bool {
+        self.coordinator(bound.proxy).bound_until(&resource_of(bound.key), &bound.token).is_some()
+    }
+
     /// Whether the proxy still says that the lock is held; tells the checker until when.
     fn look(&self, bound: &Bound) -> bool {
         let confirmed = self.coordinator(bound.proxy).bound_until(&resource_of(bound.key), &bound.token);
