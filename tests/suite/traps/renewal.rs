@@ -192,7 +192,14 @@ async fn an_extension_without_a_quorum_leaves_the_lock_as_it_was() {
                 assert!(server.pttl(&key).await > 30_000, "none was shortened");
             }
         }
-        assert!(client.call(&["REXTEND", &key, &token, LONGEST_TTL]).await.integer() > 50_000, "it is still held");
+        // However often the machine is too busy for these time-outs.
+        let mut reply = Value::NullBulk;
+        let is_told = async || {
+            reply = client.call(&["REXTEND", &key, &token, LONGEST_TTL]).await;
+            !reply.is_error()
+        };
+        eventually(is_told, "a quorum to answer").await;
+        assert!(reply.integer() > 50_000, "it is still held");
         assert_eq!(client.call(&["RUNLOCK", &key, &token]).await, Value::Integer(1));
     }
 }
