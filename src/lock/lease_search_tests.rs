@@ -45,13 +45,11 @@ enum Step {
     Runs(usize, Request, Found, bool),
     /// Its answer is waited for no longer.
     Silent(usize, Request),
-    /// It turns out never to have left.
     Unsent(usize, Request),
     /// The release through the other proxy is run, and finds a record or none; its answer is heard or not.
     Deletes(usize, Found, bool),
 }
 
-/// What the `SET` came to at one primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Set {
     Granted,

@@ -209,8 +209,8 @@ impl Session {
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
-                self.tenancy.close();
                 if self.stage == Stage::Open {
+                    self.tenancy.close();
                     self.stage = Stage::Ended;
                 }
             }
@@ -311,7 +311,8 @@ impl Session {
     fn lose(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the connection is lost");
         // Linux says so of a stream that had ended before: one that is cut off in its middle is reset.
-        if cfg!(target_os = "linux") && error.kind() == ErrorKind::BrokenPipe {
+        let had_ended = cfg!(target_os = "linux") && error.kind() == ErrorKind::BrokenPipe;
+        if had_ended && self.stage == Stage::Open {
             self.tenancy.close();
         }
         self.unconfirmed.withdraw(&self.service);

@@ -6,6 +6,8 @@ mod elsewhere;
 mod keeping;
 mod limits;
 mod losing;
+mod memory;
 mod network;
 mod telling;
+mod together;
 mod upstream;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redlock_proxy::coordinator::{Ticket, Trouble};
-use redlock_proxy::lock::{AcquireVote, ExtendVote, InspectVote, ReleaseVote, SignVote};
+use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, InspectVote, ReleaseVote, SignVote};
 
 use super::canaries::Canary;
 use super::primary::Answer;
@@ -42,8 +42,12 @@ impl Ballot {
         }
     }
 
-    pub(super) fn silent(self, trouble: Trouble) {
+    pub(super) fn silent(self, trouble: Trouble, canary: Option<Canary>) {
         match self {
+            // As far as that matters here, refused is what was never run.
+            Self::Acquire(ticket) if canary == Some(Canary::PutBackWhereSilent) => {
+                ticket.answer(AcquireVote::Held(Holder::Unknown));
+            }
             Self::Acquire(ticket) => ticket.silent(trouble),
             Self::Look(ticket) => ticket.silent(trouble),
             Self::Sign(ticket) => ticket.silent(trouble),

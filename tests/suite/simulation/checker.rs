@@ -241,6 +241,14 @@ impl Checker {
         }
     }
 
+    /// A proxy was seen to have confirmed for so long a lock that it renews.
+    pub(super) fn renewed(&mut self, now: Micros, key: usize, token: &Token, validity_ms: u64) {
+        let grant = self.tokens.get(token).and_then(|book| book.grant.as_ref());
+        if validity_ms > 0 && grant.is_some_and(|grant| grant.standing == Standing::Kept) {
+            self.hold(now, key, token, validity_ms);
+        }
+    }
+
     /// The extension was answered null.
     pub(super) fn extend_lost(&mut self, now: Micros, key: usize, token: &Token) {
         let Some(grant) = self.tokens.get(token).and_then(|book| book.grant.as_ref()) else {

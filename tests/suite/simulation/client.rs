@@ -41,10 +41,10 @@ struct UnderWay {
 }
 
 /// Counts a command until its future has ended, on whichever way.
-struct Guard(Arc<World>);
+pub(super) struct Guard(Arc<World>);
 
 impl Guard {
-    fn new(world: &Arc<World>) -> Self {
+    pub(super) fn new(world: &Arc<World>) -> Self {
         world.with(|state| state.under_way += 1);
         Self(Arc::clone(world))
     }

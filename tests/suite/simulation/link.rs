@@ -134,6 +134,7 @@ impl State {
     /// Takes an operation apart, and notes what the checker must know of it.
     fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
         let (proxy, node) = (self.links[link].proxy, self.links[link].node);
+        self.look_at_session(proxy, &operation);
         match operation {
             Operation::Acquire { resource, token, ttl, ticket, .. } => {
                 self.checker.attempted(proxy, &token);
@@ -215,7 +216,7 @@ impl State {
         if let Some(item) = this.sent.iter_mut().find(|item| item.number == number) {
             if let Some(ballot) = item.ballot.take() {
                 self.incidents.timed_out += 1;
-                ballot.silent(trouble());
+                ballot.silent(trouble(), self.canary);
             }
         } else if let Some(place) = this.queue.iter().position(|item| item.number == number) {
             let ballot = this.queue[place].ballot.take();
@@ -324,7 +325,7 @@ impl State {
         let waiting = std::mem::take(&mut this.queue);
         for mut item in unanswered {
             if let Some(ballot) = item.ballot.take() {
-                ballot.silent(Trouble::ConnectionLost);
+                ballot.silent(Trouble::ConnectionLost, self.canary);
             }
             if item.is_owed() {
                 self.links[link].queue.push_back(item);
@@ -384,7 +385,7 @@ pub(super) fn resource_of(key: usize) -> Resource {
     Resource::new(format!("lock-{key}").into_bytes().into(), 64).expect("a short name")
 }
 
-fn key_of(resource: &Resource) -> usize {
+pub(super) fn key_of(resource: &Resource) -> usize {
     let digits = resource.as_bytes().strip_prefix(b"lock-").and_then(|digits| std::str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).expect("a name that resource_of made")
 }

@@ -3,7 +3,7 @@
 //! The production coordinator and the lock core run unchanged, several proxies over the same primaries, on tokio's
 //! paused clock. What stands at the other side of the `LockNode` seam is a model: [`primary`] (keys, expiry, a clock
 //! that drifts), [`network`] (connections that delay, stop, break and deliver late, as the [`weather`] is), [`link`] (one proxy's ordered
-//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do.
+//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do, and those of [`sessions`] let their proxy renew.
 //! [`checker`] knows what each of them was told and says when a promise is broken. [`canaries`] break one rule each,
 //! to prove that the checker would notice.
 //!
@@ -18,6 +18,7 @@ mod ballot;
 mod canaries;
 mod checker;
 mod client;
+mod directed;
 mod entropy;
 mod history;
 mod line;
@@ -28,6 +29,7 @@ mod order;
 mod plan;
 mod primary;
 mod random;
+mod sessions;
 mod tally;
 mod weather;
 
@@ -40,7 +42,7 @@ use std::time::{Duration, Instant};
 use redlock_proxy::clock::Clock;
 use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
@@ -51,6 +53,7 @@ use self::network::{Event, State, World};
 use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
+use self::sessions::SessionClient;
 use self::tally::Tally;
 
 /// How long clients are at work before the network heals.
@@ -128,6 +131,7 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
     let (around, driver) = begin(&plan, &mut random, &counters);
+    let _keepers = keep_leases(&around);
     let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
@@ -154,13 +158,18 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     })
 }
 
+/// The proxies renew what is bound to connections, as long as this lives.
+fn keep_leases(around: &Surroundings) -> JoinSet<()> {
+    around.proxies.iter().map(|proxy| Arc::clone(proxy).keep_leases()).collect()
+}
+
 fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Counters>) -> Arc<Coordinator> {
     let links: Vec<usize> = (0..plan.total).map(|node| proxy * plan.total + node).collect();
     let nodes = links.iter().map(|link| {
         let node = Node::new(Arc::clone(world), *link, links.clone());
         Arc::new(node) as Arc<dyn LockNode>
     });
-    let entropy = Arc::new(SeededEntropy { seed: plan.seed, canary: plan.canary });
+    let entropy = Arc::new(SeededEntropy::new(plan.seed, plan.canary));
     Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
@@ -181,6 +190,11 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
         let luck = Random::new(plan.seed, 100 + number as u64);
         let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
         clients.push(tokio::spawn(client.patient().live(end)));
+    }
+    for number in 0..plan.sessions {
+        let number = 500 + 100 * storm + number;
+        let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
+        clients.push(tokio::spawn(client.live(end)));
     }
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
@@ -301,6 +315,7 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("splits", tally.splits, 5),
         ("extensions", tally.extensions, 4),
         ("releases", tally.releases, 8),
+        ("renewals", tally.renewals, 5),
         ("withdrawals", tally.withdrawals, 100),
         ("clients that left", tally.clients_left, 5),
         ("waits granted", tally.waits_granted, 12),

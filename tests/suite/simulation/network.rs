@@ -23,6 +23,7 @@ use super::notices::Notices;
 use super::order::Order;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
+use super::sessions::Books;
 
 /// What travels to a primary.
 #[derive(Debug, Clone)]
@@ -126,6 +127,7 @@ pub(super) struct State {
     pub(super) links: Vec<Link>,
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
+    pub(super) sessions: Books,
     pub(super) order: Order,
     pub(super) notices: Notices,
     pub(super) incidents: Incidents,
@@ -164,6 +166,7 @@ impl State {
             links,
             connections: Vec::new(),
             checker: Checker::new(keys),
+            sessions: Books::default(),
             incidents: Incidents::default(),
             canary: None,
             random,

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) proxies: usize,
     pub(super) keys: usize,
     pub(super) clients: usize,
+    /// Clients whose locks are bound to their connections.
+    pub(super) sessions: usize,
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
     /// The mean time between two misfortunes.
@@ -48,6 +50,7 @@ impl Plan {
             proxies: random.pick(&[2, 2, 3]),
             keys: random.pick(&[1, 2, 2]),
             clients: random.pick(&[3, 4, 5]),
+            sessions: Random::new(seed, 5).pick(&[0, 1, 2]),
             impatience: random.pick(&[20, 50, 80]),
             misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
             waiters: random.pick(&[0, 0, 3, 8]),

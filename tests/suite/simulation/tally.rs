@@ -31,7 +31,7 @@ macro_rules! tally {
 
 tally! {
     grants, take_overs, refusals, no_quorums, splits, replies_too_late, clients_left, withdrawals,
-    extensions, extensions_lost, releases,
+    extensions, extensions_lost, releases, renewals, renewals_failed, put_back, sessions_lost,
     waits_granted, waits_expired, waits_abandoned, notices_heard, notices_lost,
     links_lost, connections_killed, requests_of_killed_connections, requests_of_given_up_links, timed_out, unsent,
 }
@@ -51,6 +51,10 @@ impl Tally {
             extensions: counters.rextend_extended.value(),
             extensions_lost: counters.rextend_lost.value(),
             releases: counters.runlock_released.value(),
+            renewals: world.sessions.renewals,
+            renewals_failed: counters.session_renewal_failures.value(),
+            put_back: world.sessions.put_back,
+            sessions_lost: counters.session_lost.value(),
             waits_granted: counters.wait_granted.value(),
             waits_expired: counters.wait_expired.value(),
             waits_abandoned: counters.wait_abandoned.value(),
