@@ -105,6 +105,26 @@ async fn a_waiter_gets_the_number_that_it_asked_for() {
     assert!(first.items()[2].integer() < second.items()[2].integer(), "{first:?} {second:?}");
 }
 
+/// A lock that was waited for is bound to its connection like any other, and goes to the next in line with its end.
+#[tokio::test]
+async fn a_sessions_lock_goes_to_the_next_in_line_when_its_client_closes() {
+    for &kind in Kind::all() {
+        let pair = Pair::start(kind).await;
+        let mut watches = pair.watches().await;
+        let key = unique_key("session");
+        let mut first = pair.proxies[0].connect().await;
+        let lock = granted(&first.call(&["RLOCK", &key, LONGEST_TTL, "SESSION", "WAIT", LONG]).await);
+        let mut second = queued(&pair.proxies[0], &mut watches[0], 0, &key, &["SESSION"]).await;
+        drop(first);
+        let next = granted(&second.read_reply().await);
+        assert_ne!(lock.token, next.token);
+        let mut elsewhere = queued(&pair.proxies[1], &mut watches[1], 0, &key, &[]).await;
+        second.shutdown_write().await;
+        let last = granted(&elsewhere.read_reply().await);
+        release(&mut elsewhere, &key, &last).await;
+    }
+}
+
 #[tokio::test]
 async fn whoever_looks_sees_how_many_wait() {
     let pair = Pair::start(Kind::any()).await;
