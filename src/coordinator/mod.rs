@@ -4,7 +4,7 @@
 //! token of its own, the verdict leaves with the vote that decides it, and whatever was not won is withdrawn from every
 //! primary that may hold it, by the drop of a value, so that no way out can forget it.
 //!
-//! Who wants to wait stands in a [`line`]. Only the first of a line makes attempts ([`waiting`]); `registry` holds the
+//! Who wants to wait stands in a `line`. Only the first of a line makes attempts (`waiting`); `registry` holds the
 //! lines, and `notice` is what proxies tell each other of them.
 
 mod announcing;
