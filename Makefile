@@ -29,8 +29,8 @@ demo: ## try it: three local primaries and the proxy on 127.0.0.1:6379, until Ct
 	@PATH="$$PATH:$(cached_tools)" $(CARGO) run --locked --quiet -- dev
 
 .PHONY: setup
-setup: ## bring what the tests need: redis-server, valkey-server, redis-py, ioredis, libfaketime
-	@scripts/tools redis valkey python node faketime
+setup: ## bring what the tests need: redis-server, valkey-server, redis-py, ioredis, libfaketime, iproute2
+	@scripts/tools redis valkey python node faketime ip
 
 .PHONY: check
 check: ## the inner loop: format, clippy, unit and pure tests (3 min warm)

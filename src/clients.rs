@@ -98,6 +98,13 @@ impl Client {
         &self.address
     }
 
+    /// Its address, and its name if it has one.
+    pub fn named(&self) -> String {
+        let name = self.details().name;
+        let name = String::from_utf8_lossy(&name);
+        if name.is_empty() { self.address.clone() } else { format!("{} {name}", self.address) }
+    }
+
     /// Notes that a request of it was read.
     pub fn touch(&self, now: Moment) {
         self.last_request.store(now.as_micros(), Ordering::Relaxed);

@@ -22,6 +22,16 @@ impl Counter {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// So many now, for a counter that tells a state.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// So many at least, for one that tells the most there were.
+    pub fn raise(&self, value: u64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
     /// What it says.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -85,6 +95,40 @@ counters! {
     rextend_lost,
     /// Extensions that the answers did not settle.
     rextend_noquorum,
+    /// Records set anew by renewals where they were absent.
+    rextend_records_restored,
+    /// Locks that are bound to connections and held (a state).
+    session_locks,
+    /// Renewals of such locks that a quorum confirmed.
+    session_renewals,
+    /// Renewals that the answers did not settle.
+    session_renewal_failures,
+    /// Such locks that were lost.
+    session_lost,
+    /// Such locks that were released when their client closed its connection, or reset it.
+    session_released_on_close,
+    /// Several locks won together.
+    rmlock_granted,
+    /// Several locks of which somebody else held one to the end.
+    rmlock_refused,
+    /// Several locks of which the answers did not settle one, or settled it too late.
+    rmlock_noquorum,
+    /// Locks that went to somebody who asked for them with WAIT.
+    wait_granted,
+    /// Waiters whose time was over.
+    wait_expired,
+    /// Waiters whose clients left, or whose connections were to be closed.
+    wait_abandoned,
+    /// Locks that somebody waits for (a state).
+    lines,
+    /// Who stands in line, one for each command (a state). A client waits with one command at a time.
+    waiters,
+    /// The most there were.
+    waiters_peak,
+    /// Notices published for other proxies, on each primary.
+    notices_sent,
+    /// Notices of other proxies, from each primary.
+    notices_received,
     /// Fencing tokens handed out with locks.
     fences_issued,
     /// Fencing numbers drawn anew, because a quorum had not accepted the one before.

@@ -21,6 +21,16 @@ pub const KEYS_AT_ONCE: usize = 64;
 /// The smallest ttl of a lock that is bound to its connection, in milliseconds: it must be renewed in time.
 pub const SESSION_TTL_MS: u64 = 100;
 
+/// A session's lock is renewed so many times in its ttl.
+pub const RENEWAL_FRACTION: u32 = 3;
+/// A renewal that did not settle is tried again after this fraction of the ttl at the longest.
+pub const RENEWAL_RETRY_FRACTION: u32 = 24;
+/// How many times that bound doubles: to the time between two renewals.
+pub const RENEWAL_RETRY_DOUBLINGS: u8 = 3;
+/// Renewals that are due within this time are sent together.
+pub const RENEWAL_SLACK: Duration = Duration::from_millis(5);
+/// Most renewals that are under way at a time: the clients' own commands must not wait behind all the locks of a proxy.
+pub const RENEWALS_AT_ONCE: usize = 1_024;
 /// How often a fencing number is drawn anew, each time a larger step ahead, before the attempt is given up.
 pub const FENCE_STEPS: u32 = 6;
 
@@ -54,6 +64,20 @@ pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
 /// How many bytes one batch to a primary takes before it is written.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
+/// First wait of a line's first before it tries again for a lock that is held, whatever it hears; doubled after each try,
+/// jittered.
+pub const LINE_RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between two tries of a line's first.
+pub const LINE_RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// For how long it is remembered that another proxy waits for a lock: it says so again with each of its tries.
+pub const OTHERS_REMEMBERED_FOR: Duration = Duration::from_secs(5);
+/// How long a line that is woken again and again need not say again that it is there.
+pub const LINE_ANNOUNCED_FOR: Duration = Duration::from_secs(1);
+/// Locks of which it is remembered that another proxy waits for them.
+pub const OTHERS_REMEMBERED: usize = 65_536;
+/// How often a lock goes to waiters of ours in a row before a line of another proxy gets a chance at it.
+pub const WINS_IN_A_ROW: u32 = 16;
+
 /// First wait before a lost link is opened again; doubled after each failure, jittered.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait between two tries to open a link.
@@ -61,7 +85,10 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 /// How long a closing connection is still read from, so that the peer gets our last bytes rather than a reset.
 pub const LINGERING_CLOSE: Duration = Duration::from_secs(1);
 /// While the proxy drains, a client that says nothing is closed after this fraction of `shutdown_grace_ms`.
-pub const DRAIN_IDLE_FRACTION: u32 = 4;
+pub const DRAIN_QUIET_FRACTION: u32 = 4;
+/// What of `shutdown_grace_ms` is kept, if that much is not more than the fraction above, for closing those who are still
+/// there: one lingering close towards the client and one towards the upstream.
+pub const DRAIN_CLOSING: Duration = LINGERING_CLOSE.saturating_mul(2);
 /// While the upstream is away, how long it is left alone between two looks for it.
 pub const UPSTREAM_LOOK: Duration = Duration::from_secs(1);
 /// How long after a look at the upstream another is not worth it.
@@ -193,8 +220,15 @@ const _: () = {
     assert!(OWNER_BYTES + 1 + TOKEN_HEX_DIGITS <= TOKEN_BYTES);
     assert!(TOKEN_BYTES <= HOLDER_BYTES);
     assert!(HOLDER_BYTES <= PRIMARY_REPLY_BYTES);
+    // The last of the doubled bounds is the time between two renewals.
+    assert!(RENEWAL_RETRY_FRACTION == RENEWAL_FRACTION << RENEWAL_RETRY_DOUBLINGS);
+    // The shortest of sessions has several tries within its validity.
+    assert!(SESSION_TTL_MS / RENEWAL_RETRY_FRACTION as u64 > 1);
     // A node set is a 16-bit mask.
     assert!(PRIMARIES <= 16);
+    // Whoever waits elsewhere is not forgotten between two of its announcements.
+    assert!(LINE_RETRY_LONGEST.as_millis() * 3 < OTHERS_REMEMBERED_FOR.as_millis());
+    assert!(LINE_ANNOUNCED_FOR.as_millis() * 3 < OTHERS_REMEMBERED_FOR.as_millis());
     // The longest waits of configuration, added up, stay far from the end of a 64-bit count of microseconds.
     assert!(*MAX_TTL_MS.end() < u64::MAX / 1_000_000);
     assert!(RESERVED_DESCRIPTORS >= (LISTENERS + TURNED_AWAY + 32) as u64);

@@ -178,7 +178,7 @@ proptest! {
     ) {
         let count = words.len();
         match route(Request { arguments: words }, mode, Version::Resp2, &limits()) {
-            Route::Lock(_) => prop_assert!(mode == SessionMode::Open && count >= 3),
+            Route::Lock(_) => prop_assert!(mode == SessionMode::Open && count >= 1),
             Route::Local(local) => prop_assert!(local.arguments.len() < count),
             Route::Refuse(error) => prop_assert!(!error.to_string().contains(char::is_control)),
             Route::Close => {}

@@ -13,13 +13,13 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::{Address, Config};
-use crate::coordinator::{Coordinator, Entropy, Rules, SystemEntropy};
+use crate::coordinator::{Coordinator, Entropy, LineLimits, Rules, SessionRules, SystemEntropy};
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::local::Snapshot;
 use crate::net::Listener;
-use crate::primary::{Primaries, PrimaryState};
+use crate::primary::{Listeners, Primaries, PrimaryState};
 use crate::session::{self, Facts, Service};
 
 /// An address that cannot be listened on.
@@ -79,7 +79,12 @@ impl Server {
         };
         let primaries = Arc::new(Primaries::connect(&config, clock, &counters));
         let entropy = Arc::new(SystemEntropy);
-        let coordinator = Coordinator::new(primaries.nodes(), rules(&config), clock, entropy, Arc::clone(&counters));
+        let rules = rules(&config, SystemEntropy.jitter());
+        let coordinator = Coordinator::new(primaries.nodes(), rules, clock, entropy, Arc::clone(&counters));
+        let _listeners = Listeners::start(&config, &coordinator);
+        let mut keeper = JoinSet::new();
+        // To the very end: clients get as much time as there is to come back through another proxy.
+        keeper.spawn(Arc::clone(&coordinator).keep_leases());
         let look = snapshots(&config, &primaries, &drain);
         let service = Service::new(&config, coordinator, counters, drain.clone(), facts, look);
 
@@ -101,6 +106,7 @@ impl Server {
         shutdown.await;
 
         drain.begin();
+        service.coordinator.close_lines();
         tracing::info!(
             clients = service.clients.count(),
             withdrawals = service.counters.withdrawals_pending.value(),
@@ -139,7 +145,7 @@ fn tcp_port(address: &Address) -> Option<u16> {
     }
 }
 
-fn rules(config: &Config) -> Rules {
+fn rules(config: &Config, sender: u64) -> Rules {
     Rules {
         quorum: config.quorum,
         drift: config.drift,
@@ -147,6 +153,9 @@ fn rules(config: &Config) -> Rules {
         attempts: config.attempts,
         retry_delay: config.retry_delay,
         node_timeout: config.node_timeout,
+        lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
+        sender,
+        sessions: SessionRules::new(config.session, &config.limits),
         fence_retention: config.fence_retention,
     }
 }
@@ -176,7 +185,8 @@ fn raise_descriptor_limit() -> u64 {
 
 /// How many clients may be connected at a time.
 fn max_clients(config: &Config, descriptor_limit: u64) -> usize {
-    let links = config.primaries.len() * config.links_per_primary;
+    // The one by which a primary's notices are heard is no link, and takes as many.
+    let links = config.primaries.len() * (config.links_per_primary + 1);
     let each = if config.upstream.is_some() { 2 } else { 1 };
     let clients = clients_with_room(config.limits.connections, each, links, descriptor_limit);
     if clients < config.limits.connections {

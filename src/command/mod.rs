@@ -39,7 +39,7 @@ pub use runlock::Runlock;
 
 use std::time::Duration;
 
-use crate::lock::{Drift, Ttl, Validity};
+use crate::lock::{Drift, Resource, Ttl, Validity};
 use crate::protocol::Reply;
 
 /// A lock command, valid in itself.
@@ -98,6 +98,21 @@ impl LockCommand {
             Self::Rlock(command) => Some(&command.options),
             Self::Rmlock(command) => Some(&command.options),
             _ => None,
+        }
+    }
+
+    /// The same, for a command that may wait for long: in memory of its own, where it keeps no read buffer.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        match self {
+            Self::Rlock(Rlock { resource, ttl, options }) => {
+                Self::Rlock(Rlock { resource: resource.detached(), ttl, options: options.detached() })
+            }
+            Self::Rmlock(Rmlock { resources, ttl, options }) => {
+                let resources = resources.iter().map(Resource::detached).collect();
+                Self::Rmlock(Rmlock { resources, ttl, options: options.detached() })
+            }
+            other => other,
         }
     }
 

@@ -65,6 +65,12 @@ impl Options {
         Ok(options)
     }
 
+    /// The same in memory of its own.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        Self { owner: self.owner.map(|owner| owner.detached()), ..self }
+    }
+
     /// Whether its caller wants to stand in line.
     pub fn waits(&self) -> bool {
         !self.wait.is_zero()

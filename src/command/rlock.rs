@@ -1,13 +1,13 @@
 //! `RLOCK key ttl [OWNER name] [WAIT milliseconds] [FENCE] [SESSION [NOTIFY]]`: take a lock.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::args::Arguments;
 use super::options::{FENCE, OWNER, Options, SESSION, WAIT};
 use super::table::{Action, Argument, ArgumentKind, Entry, Keys, LockVerb};
 use super::{CommandError, CommandLimits};
 use crate::lock::{Resource, Token, Ttl, Validity};
-use crate::protocol::Reply;
+use crate::protocol::{Reply, encode_push};
 
 /// `RLOCK key ttl [OWNER name] [WAIT milliseconds] [FENCE] [SESSION [NOTIFY]]`
 ///
@@ -41,6 +41,13 @@ impl Rlock {
         // Below 2^53.
         granted.extend(fence.map(|fence| Reply::Integer(i64::try_from(fence).unwrap_or(i64::MAX))));
         Reply::Array(granted)
+    }
+
+    /// Appends what is told to who asked for it when a lock that was bound to its connection is held no longer: RESP3's
+    /// push `rlock-lost`, the key, the token.
+    pub fn encode_loss(resource: &Resource, token: &Token, out: &mut BytesMut) {
+        let parts = [b"rlock-lost", resource.as_bytes(), token.as_bytes()];
+        encode_push(&parts.map(|part| Reply::Bulk(Bytes::copy_from_slice(part))), out);
     }
 
     /// Somebody else holds it.
@@ -165,6 +172,16 @@ mod tests {
         let range = CommandError::TtlRange { command: "rlock", smallest_ms: 100, largest_ms: 60_000 };
         assert_eq!(parse("job 99 SESSION"), Err(range));
         assert!(parse("job 100 SESSION").is_ok());
+    }
+
+    #[test]
+    fn a_loss_is_told_by_a_push_that_names_the_key_and_the_token() {
+        let command = parse("job 4").expect("valid");
+        let mut out = BytesMut::new();
+        Rlock::encode_loss(&command.resource, &Token::sign(None, [0; 20]), &mut out);
+        let token = "0".repeat(40);
+        let expected = format!(">3\r\n$10\r\nrlock-lost\r\n$3\r\njob\r\n$40\r\n{token}\r\n");
+        assert_eq!(out, expected.as_bytes());
     }
 
     #[test]

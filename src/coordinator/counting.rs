@@ -22,6 +22,8 @@ pub(super) trait Count: Send + 'static {
     fn handle_vote(&mut self, node: NodeId, vote: Self::Vote);
     fn poll(&mut self, now: Moment, term: Option<&Term>) -> Option<Self::Verdict>;
     fn answered(&self) -> NodeSet;
+    /// Whether every primary has been heard of.
+    fn is_complete(&self) -> bool;
 }
 
 impl Count for Extend {
@@ -40,6 +42,10 @@ impl Count for Extend {
     fn answered(&self) -> NodeSet {
         Self::answered(self)
     }
+
+    fn is_complete(&self) -> bool {
+        Self::is_complete(self)
+    }
 }
 
 impl Count for Release {
@@ -57,6 +63,10 @@ impl Count for Release {
     fn answered(&self) -> NodeSet {
         Self::answered(self)
     }
+
+    fn is_complete(&self) -> bool {
+        Self::is_complete(self)
+    }
 }
 
 impl<C: Count> CountingRound<C> {
@@ -66,6 +76,16 @@ impl<C: Count> CountingRound<C> {
 
     pub(super) async fn verdict(&self) -> C::Verdict {
         self.state.wait(|(count, _, _)| count.poll(self.clock.now(), self.term.as_ref())).await
+    }
+
+    /// Waits until every primary has been heard of: those that are silent are, when their time is over.
+    pub(super) async fn complete(&self) {
+        self.state.wait(|(count, _, _)| count.is_complete().then_some(())).await;
+    }
+
+    /// Looks at the votes.
+    pub(super) fn with<R>(&self, look: impl FnOnce(&C) -> R) -> R {
+        self.state.with(|(count, _, _)| look(count))
     }
 
     pub(super) fn report(&self) -> (NodeSet, Troubles) {
@@ -94,7 +114,7 @@ impl<C: Count> Ballot<C::Vote> for CountingRound<C> {
             troubles[node.index()] = trouble.or(troubles[node.index()].take());
             let first = !*decided && count.poll(self.clock.now(), self.term.as_ref()).is_some();
             *decided |= first;
-            first
+            first || count.is_complete()
         });
     }
 }

@@ -19,7 +19,8 @@ impl Coordinator {
     /// The raise behind a request of this attempt that can be a vote. It is to `look` when the attempt has an owner: nobody
     /// else could end the record between the two.
     pub(super) fn raise(&self, attempt: &Attempt, id: NodeId, number: FenceNumber, look: bool) -> Raise {
-        Raise { number, retention: self.rules.fence_retention, look, ticket: attempt.round.raise_ticket(id) }
+        let ticket = attempt.round.raise_ticket(id);
+        Raise { number, retention: self.rules.fence_retention, look, ticket }
     }
 
     /// Raises a number that was drawn anew, where the lock was granted.
@@ -29,7 +30,7 @@ impl Coordinator {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
             let ticket = attempt.round.raise_anew_ticket(id, number);
             let raise = Raise { number, retention: self.rules.fence_retention, look: true, ticket };
-            let operation = Operation::Raise { resource, token, raise };
+            let operation = Operation::Raise { resource, token, raise: Box::new(raise) };
             self.nodes[id.index()].submit(operation, ttl.node_timeout(self.rules.node_timeout));
         }
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::lock::{
-    AcquireVote, ExtendVote, FenceNumber, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, ExtendVote, FenceNumber, InspectVote, Moment, NodeId, RaiseVote, ReleaseVote, Resource, SignVote,
+    Token, Ttl,
 };
 
 /// One independent server of the set, as the coordinator sees it.
@@ -28,7 +29,7 @@ pub trait LockNode: Send + Sync + 'static {
     fn wall_clock(&self, now: Moment) -> Option<u64>;
 }
 
-/// A fencing counter to be raised.
+/// A fencing counter to be raised. Boxed in operations, most of which have none.
 #[derive(Debug)]
 pub struct Raise {
     pub number: FenceNumber,
@@ -43,18 +44,58 @@ pub struct Raise {
 #[derive(Debug)]
 pub enum Operation {
     /// Set the record if there is none, and say who holds it otherwise. Directly behind it, raise the counter, if one is to
-    /// be raised.
-    Acquire { resource: Resource, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<AcquireVote> },
+    /// be raised. Also say for how long the key is held, when `asks_ttl`.
+    Acquire {
+        resource: Resource,
+        token: Token,
+        ttl: Ttl,
+        raise: Option<Box<Raise>>,
+        asks_ttl: bool,
+        ticket: Ticket<AcquireVote>,
+    },
     /// If the record's value still is `found`, replace it by `token`, with the longer of its remaining life and `ttl`.
     /// Directly behind it, raise the counter, if one is to be raised.
-    Sign { resource: Resource, found: Bytes, token: Token, ttl: Ttl, raise: Option<Raise>, ticket: Ticket<SignVote> },
+    Sign {
+        resource: Resource,
+        found: Bytes,
+        token: Token,
+        ttl: Ttl,
+        raise: Option<Box<Raise>>,
+        ticket: Ticket<SignVote>,
+    },
     /// Raise the counter, where the lock was granted before.
-    Raise { resource: Resource, token: Token, raise: Raise },
+    Raise { resource: Resource, token: Token, raise: Box<Raise> },
+    /// Say who holds the key, and for how long.
+    Inspect { resource: Resource, ticket: Ticket<InspectVote> },
     /// If the record bears the token, let it live for the longer of what it has and `ttl`.
     Extend { resource: Resource, token: Token, ttl: Ttl, ticket: Ticket<ExtendVote> },
     /// Delete the record if it bears the token; with a ticket when somebody waits for the vote. Owed in either case:
-    /// repeated until it is answered, or until `until`, when every record that was set in time has expired.
-    Release { resource: Resource, token: Token, until: Moment, ticket: Option<Ticket<ReleaseVote>> },
+    /// repeated until it is answered, or until `until`, when every record that was set in time has expired. A notice is
+    /// published directly behind it.
+    Release {
+        resource: Resource,
+        token: Token,
+        until: Moment,
+        notice: Option<Bytes>,
+        ticket: Option<Ticket<ReleaseVote>>,
+    },
+    /// Publish a notice about the resource.
+    Announce { resource: Resource, notice: Bytes },
+}
+
+impl Operation {
+    /// What it is about.
+    pub fn resource(&self) -> &Resource {
+        match self {
+            Self::Acquire { resource, .. }
+            | Self::Sign { resource, .. }
+            | Self::Raise { resource, .. }
+            | Self::Inspect { resource, .. }
+            | Self::Extend { resource, .. }
+            | Self::Release { resource, .. }
+            | Self::Announce { resource, .. } => resource,
+        }
+    }
 }
 
 /// A vote that can also be missing.
@@ -80,6 +121,11 @@ impl Vote for RaiseVote {
     const UNSENT: Self = Self::Unsent;
 }
 
+impl Vote for InspectVote {
+    const SILENT: Self = Self::Unknown;
+    const UNSENT: Self = Self::Unknown;
+}
+
 impl Vote for ExtendVote {
     const SILENT: Self = Self::Unknown;
     const UNSENT: Self = Self::Unknown;
@@ -96,6 +142,8 @@ pub trait Ballot<V>: Send + Sync {
     fn depart(&self, node: NodeId) -> bool;
     /// The vote of `node`, and what was wrong with it where it is missing.
     fn cast(&self, node: NodeId, vote: V, trouble: Option<Trouble>);
+    /// The record in the way goes on living on `node` for so long; `None`: for ever, or it is not known.
+    fn lives_on(&self, _node: NodeId, _left: Option<Duration>) {}
 }
 
 /// The right, and the duty, to cast one primary's vote in one round.
@@ -114,6 +162,11 @@ impl<V: Vote> Ticket<V> {
     /// the request any more: it must not be sent, and is [`unsent`](Self::unsent).
     pub fn depart(&self) -> bool {
         self.ballot.depart(self.node)
+    }
+
+    /// For how long the record that is in the way goes on living. To be told before the vote is cast.
+    pub fn lives_on(&self, left: Option<Duration>) {
+        self.ballot.lives_on(self.node, left);
     }
 
     /// The primary's usable answer.

@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use super::Coordinator;
 use super::counting::CountingRound;
+use super::leases::{Held, Seat};
 use super::round::{AcquireRound, Term};
 use crate::limits::NOQUORUM_LINE_BYTES;
 use crate::lock::{Extend, FenceNumber, Moment, Resource, Token, Validity};
 
-/// The end of [`Coordinator::acquire`].
+/// The end of [`Coordinator::acquire`], and of [`Coordinator::acquire_several`], which grants several locks.
 #[derive(Debug)]
-pub enum Acquired {
-    Granted(Grant),
+pub enum Acquired<G = Grant> {
+    Granted(G),
     /// Another holds it, or nobody does and the votes split to the end.
     Refused,
     NoQuorum(NoQuorum),
+    /// As many stand in line as may.
+    TooManyWaiters,
+    /// The proxy is about to end: nobody stands in line any more.
+    ShuttingDown,
 }
 
 /// The end of [`Coordinator::extend`].
@@ -43,15 +48,20 @@ pub(super) struct Attempt {
     pub(super) token: Token,
     pub(super) round: Arc<AcquireRound>,
     pub(super) kept: bool,
-    /// No attempt for the same command was made before it.
+    /// Nothing was waited for before it: no other attempt, and no place in line.
     pub(super) first: bool,
+    /// What binds it to its connection.
+    pub(super) lease: Option<Arc<Held>>,
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
         if !self.kept {
+            if let Some(lease) = &self.lease {
+                self.coordinator.let_go(lease);
+            }
             let targets = self.round.close();
-            self.coordinator.withdraw(targets, &self.resource, &self.token);
+            self.coordinator.withdraw(targets, &self.resource, &self.token, self.round.was_won());
         }
     }
 }
@@ -84,9 +94,33 @@ impl Grant {
         self.0.first
     }
 
-    /// The client has it: from here on it lives until it is released or expires.
+    pub fn resource(&self) -> &Resource {
+        &self.0.resource
+    }
+
+    /// Whether its owner held the lock already.
+    pub fn took_over(&self) -> bool {
+        self.0.round.took_over()
+    }
+
+    /// Binds it to the connection that has the seat: from its handing over on it is renewed. `notify`: its loss is told.
+    pub fn bind(&mut self, seat: Seat, notify: bool) {
+        let Attempt { coordinator, resource, token, round, .. } = &self.0;
+        let lease = coordinator.bind(seat, notify, resource, token, round);
+        self.0.lease = Some(lease);
+    }
+
+    /// The client has it: from here on it lives until it is released or expires, or is renewed, if it is bound.
     pub fn hand_over(mut self) {
         self.0.kept = true;
+        if let Some(lease) = &self.0.lease {
+            self.0.coordinator.hand_over_bound(lease);
+        }
+    }
+
+    /// Whether it is bound to its connection.
+    pub fn is_bound(&self) -> bool {
+        self.0.lease.is_some()
     }
 
     /// Nothing was left of it when its reply was to be written: withdraws it and tells the client why.
@@ -107,9 +141,15 @@ pub struct Extension {
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) round: Arc<CountingRound<Extend>>,
     pub(super) term: Term,
+    pub(super) lease: Option<Arc<Held>>,
 }
 
 impl Extension {
+    /// Whether the lock was bound to a connection and has been lost since.
+    pub fn is_lost(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.lock().lease.is_lost())
+    }
+
     /// What the holder may count on at `now`; `None` when nothing is left.
     pub fn validity(&self, now: Moment) -> Option<Validity> {
         self.term.validity(now)

@@ -1,9 +1,12 @@
-//! How long to wait before the next attempt at a lock that nobody holds.
+//! How long to wait before the next attempt.
 //!
-//! Two contenders that split the votes and come back in step split them again. So each waits a random time, drawn from
-//! a range that doubles with every attempt.
+//! At a lock that nobody holds: two contenders that split the votes and come back in step split them again. So each
+//! waits a random time, drawn from a range that doubles with every attempt ([`Backoff`]). At one that is held: whoever is
+//! first in line hears of its release, as a rule, and tries again now and then for when it does not ([`Retry`]).
 
 use std::time::Duration;
+
+use crate::limits::{LINE_RETRY_FIRST, LINE_RETRY_LONGEST};
 
 /// The largest number of doublings: past it the range stays as it is.
 const DOUBLINGS: u32 = 6;
@@ -31,6 +34,26 @@ impl Backoff {
     }
 }
 
+/// The waits between the attempts of a line's first, as long as nothing is heard. Pure: the randomness is an argument.
+#[derive(Debug, Clone)]
+pub(super) struct Retry {
+    longest: Duration,
+}
+
+impl Retry {
+    pub(super) const fn new() -> Self {
+        Self { longest: LINE_RETRY_FIRST }
+    }
+
+    /// The next wait: between half and all of a length that doubles up to [`LINE_RETRY_LONGEST`].
+    pub(super) fn next(&mut self, random: u64) -> Duration {
+        let half = self.longest / 2;
+        self.longest = (self.longest * 2).min(LINE_RETRY_LONGEST);
+        let range_micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
+        half + Duration::from_micros(random % range_micros.saturating_add(1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -50,6 +73,20 @@ mod tests {
                 let wait = backoff.next(random);
                 prop_assert!(wait >= Duration::from_millis(1) && wait <= upper);
             }
+        }
+    }
+
+    #[test]
+    fn a_retry_comes_after_a_tenth_of_a_second_and_then_ever_later_up_to_a_second() {
+        let waits = |random: u64| {
+            let mut retry = Retry::new();
+            (0..7).map(|_| retry.next(random).as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(0), [50, 100, 200, 400, 500, 500, 500]);
+        let mut retry = Retry::new();
+        for longest in [100, 200, 400, 800, 1_000, 1_000] {
+            let half_micros = longest * 1_000 / 2;
+            assert_eq!(retry.next(half_micros), Duration::from_millis(longest));
         }
     }
 

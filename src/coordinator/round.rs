@@ -5,17 +5,20 @@
 //! woken once, when there is something for it to do. What arrives later is counted as well (it tells where a token may
 //! still lie) but changes no verdict.
 
+mod ballots;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::ballots::DrawnAnew;
 use super::node::{Ballot, Ticket, Trouble};
 use super::watched::Watched;
 use crate::clock::Clock;
 use crate::limits::PRIMARIES;
 use crate::lock::{
-    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Fence, FenceNumber, FenceStep, Moment, NodeId, NodeSet,
-    Owner, Quorum, RaiseVote, SignVote, Ttl, Validity,
+    Acquire, AcquireStep, AcquireVerdict, AcquireVote, Drift, Fence, FenceNumber, FenceStep, Forecast, InspectVote,
+    Moment, NodeId, NodeSet, Owner, Quorum, RaiseVote, SignVote, Ttl, Validity,
 };
 
 /// The reasons for which primaries gave no vote.
@@ -49,6 +52,7 @@ pub(super) enum Work {
 /// One attempt at a lock.
 pub(super) struct AcquireRound {
     pub(super) term: Term,
+    pub(super) quorum: Quorum,
     clock: Clock,
     state: Watched<AcquireState>,
 }
@@ -71,7 +75,13 @@ struct AcquireState {
     /// No request may leave any more.
     closed: bool,
     troubles: Troubles,
+    /// When what was in the way ends by itself, as far as it was asked.
+    forecast: Forecast,
+    /// Who wants to know, once every primary has been heard of, where the token was never set.
+    heir: Option<Heir>,
 }
+
+type Heir = Box<dyn FnOnce(NodeSet) + Send>;
 
 impl AcquireRound {
     pub(super) fn new(
@@ -83,6 +93,7 @@ impl AcquireRound {
     ) -> Arc<Self> {
         Arc::new(Self {
             term,
+            quorum,
             clock,
             state: Watched::new(AcquireState {
                 core: Acquire::new(quorum, owner),
@@ -95,12 +106,19 @@ impl AcquireRound {
                 departed: NodeSet::EMPTY,
                 closed: false,
                 troubles: NO_TROUBLE,
+                forecast: Forecast::UNKNOWN,
+                heir: None,
             }),
         })
     }
 
     pub(super) fn acquire_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<AcquireVote> {
         Ticket::new(Arc::clone(self) as Arc<dyn Ballot<AcquireVote>>, node)
+    }
+
+    /// The ticket of a question that takes nothing.
+    pub(super) fn look_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<InspectVote> {
+        Ticket::new(Arc::clone(self) as Arc<dyn Ballot<InspectVote>>, node)
     }
 
     pub(super) fn sign_ticket(self: &Arc<Self>, node: NodeId) -> Ticket<SignVote> {
@@ -166,6 +184,35 @@ impl AcquireRound {
         })
     }
 
+    /// Whether a quorum bore the token, in time or not, with a number or without: others may have seen the lock held.
+    pub(super) fn was_won(&self) -> bool {
+        self.state.with(|state| state.core.granted().len() >= state.needed)
+    }
+
+    /// When what was in the way will be gone, by what has been told so far.
+    pub(super) fn forecast(&self) -> Forecast {
+        self.state.with(|state| state.forecast.clone())
+    }
+
+    /// Where the token certainly was never set, as far as is known by now, and where a record was asked to be signed.
+    pub(super) fn never_set(&self) -> (NodeSet, NodeSet) {
+        self.state.with(|state| (state.core.never_set(), state.core.signed()))
+    }
+
+    /// Tells `heir`, once every primary has been heard of, where the token was never set. At once when that is so.
+    pub(super) fn when_complete(&self, heir: impl FnOnce(NodeSet) + Send + 'static) {
+        let known = self.state.with(|state| {
+            if state.core.is_complete() {
+                return Some((heir, state.core.never_set()));
+            }
+            state.heir = Some(Box::new(heir));
+            None
+        });
+        if let Some((heir, never_set)) = known {
+            heir(never_set);
+        }
+    }
+
     pub(super) fn took_over(&self) -> bool {
         self.state.with(|state| state.core.took_over())
     }
@@ -229,10 +276,14 @@ impl AcquireState {
 
 impl AcquireRound {
     fn count(&self, node: NodeId, trouble: Option<Trouble>, vote: impl FnOnce(&mut Acquire)) {
+        let mut complete = None;
         self.state.change(|state| {
             vote(&mut state.core);
             if trouble.is_some() {
                 state.troubles[node.index()] = trouble;
+            }
+            if state.heir.is_some() && state.core.is_complete() {
+                complete = state.heir.take().map(|heir| (heir, state.core.never_set()));
             }
             if state.verdict.is_some() {
                 return state.core.is_complete();
@@ -240,6 +291,9 @@ impl AcquireRound {
             state.poll(self);
             state.has_work()
         });
+        if let Some((heir, never_set)) = complete {
+            heir(never_set);
+        }
     }
 
     /// Counts the answer to the raise of a number that was drawn anew.
@@ -259,6 +313,10 @@ impl AcquireRound {
         });
     }
 
+    fn note_free_at(&self, node: NodeId, free_at: Option<Moment>) {
+        self.state.with(|state| state.forecast.note(node, free_at));
+    }
+
     fn depart(&self, node: NodeId) -> bool {
         self.state.with(|state| {
             if !state.closed {
@@ -266,60 +324,5 @@ impl AcquireRound {
             }
             !state.closed
         })
-    }
-}
-
-impl Ballot<AcquireVote> for AcquireRound {
-    fn depart(&self, node: NodeId) -> bool {
-        AcquireRound::depart(self, node)
-    }
-
-    fn cast(&self, node: NodeId, vote: AcquireVote, trouble: Option<Trouble>) {
-        self.count(node, trouble, |core| core.handle_vote(node, vote));
-    }
-}
-
-impl Ballot<RaiseVote> for AcquireRound {
-    fn depart(&self, node: NodeId) -> bool {
-        AcquireRound::depart(self, node)
-    }
-
-    /// Comes before the vote that it stands behind; a silent one is told by that.
-    fn cast(&self, node: NodeId, vote: RaiseVote, _trouble: Option<Trouble>) {
-        if let RaiseVote::Raised(before, ours) = vote {
-            self.state.with(|state| state.fence.as_mut().map(|fence| fence.handle_first(node, before, ours)));
-        }
-    }
-}
-
-impl Ballot<SignVote> for AcquireRound {
-    /// Nothing is signed for an attempt that has failed: the former grant may rest on that record.
-    fn depart(&self, node: NodeId) -> bool {
-        let failed = self.state.with(|state| state.verdict.is_some_and(|verdict| verdict != AcquireVerdict::Granted));
-        !failed && AcquireRound::depart(self, node)
-    }
-
-    fn cast(&self, node: NodeId, vote: SignVote, trouble: Option<Trouble>) {
-        self.count(node, trouble, |core| core.handle_sign_vote(node, vote));
-    }
-}
-
-/// The raise of a number that was drawn anew.
-struct DrawnAnew {
-    round: Arc<AcquireRound>,
-    number: FenceNumber,
-}
-
-impl Ballot<RaiseVote> for DrawnAnew {
-    /// It can do no harm, wherever it arrives.
-    fn depart(&self, _node: NodeId) -> bool {
-        true
-    }
-
-    fn cast(&self, node: NodeId, vote: RaiseVote, trouble: Option<Trouble>) {
-        self.round.count_raise(node, trouble, |fence| match vote {
-            RaiseVote::Raised(before, ours) => fence.handle_raise(node, self.number, before, ours),
-            RaiseVote::Silent | RaiseVote::Unsent => fence.handle_silence(node, self.number),
-        });
     }
 }

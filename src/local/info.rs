@@ -73,7 +73,7 @@ fn server(section: &mut Section<'_>, environment: &Environment<'_>) {
 fn clients(section: &mut Section<'_>, environment: &Environment<'_>) {
     section.field("connected_clients", environment.clients.count());
     section.field("maxclients", environment.max_clients);
-    section.field("blocked_clients", 0);
+    section.field("blocked_clients", environment.counters.waiters.value());
 }
 
 fn stats(section: &mut Section<'_>, environment: &Environment<'_>) {
@@ -136,6 +136,8 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
     let counters = environment.counters;
     section.field("connected_clients", environment.clients.count());
     section.counters([
+        // A client waits with one command at a time, and nothing behind it runs.
+        ("waiting_clients", &counters.waiters),
         ("total_connections_received", &counters.total_connections_received),
         ("rejected_connections", &counters.rejected_connections),
         ("accept_errors", &counters.accept_errors),
@@ -155,6 +157,23 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("rextend_extended", &counters.rextend_extended),
         ("rextend_lost", &counters.rextend_lost),
         ("rextend_noquorum", &counters.rextend_noquorum),
+        ("rextend_records_restored", &counters.rextend_records_restored),
+        ("rmlock_granted", &counters.rmlock_granted),
+        ("rmlock_refused", &counters.rmlock_refused),
+        ("rmlock_noquorum", &counters.rmlock_noquorum),
+        ("wait_granted", &counters.wait_granted),
+        ("wait_expired", &counters.wait_expired),
+        ("wait_abandoned", &counters.wait_abandoned),
+        ("lines", &counters.lines),
+        ("waiters", &counters.waiters),
+        ("waiters_peak", &counters.waiters_peak),
+        ("notices_sent", &counters.notices_sent),
+        ("notices_received", &counters.notices_received),
+        ("session_locks", &counters.session_locks),
+        ("session_renewals", &counters.session_renewals),
+        ("session_renewal_failures", &counters.session_renewal_failures),
+        ("session_lost", &counters.session_lost),
+        ("session_released_on_close", &counters.session_released_on_close),
         ("fences_issued", &counters.fences_issued),
         ("fences_second_round", &counters.fences_second_round),
         ("withdrawals_sent", &counters.withdrawals_sent),
@@ -193,16 +212,25 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.now = Moment::from_micros(90_500_000);
         fixture.counters.rlock_granted.add(3);
+        fixture.counters.waiters.set(2);
+        fixture.counters.waiters_peak.raise(5);
+        fixture.counters.waiters_peak.raise(4);
         fixture.latency.record(40, fixture.now);
         let expected = format!(
             "# Redlock\nversion:{PROXY_VERSION}\nrun_id:0123456789abcdef\nuptime_in_seconds:90\nmode:lock_only\nready:1\n\
              primaries:2\nprimaries_up:1\nprimaries_voting:1\nquorum:2\nupstream:none\n\
-             connected_clients:1\ntotal_connections_received:0\nrejected_connections:0\naccept_errors:0\n\
+             connected_clients:1\nwaiting_clients:2\n\
+             total_connections_received:0\nrejected_connections:0\naccept_errors:0\n\
              descriptor_limit:10032\n\
              rlock_granted:3\nrlock_taken_over:0\nrlock_refused:0\nrlock_noquorum:0\nrlock_too_late:0\n\
              rlock_split_retries:0\nrlock_abandoned:0\n\
              runlock_released:0\nrunlock_not_held:0\nrunlock_noquorum:0\n\
-             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nfences_issued:0\nfences_second_round:0\n\
+             rextend_extended:0\nrextend_lost:0\nrextend_noquorum:0\nrextend_records_restored:0\n\
+             rmlock_granted:0\nrmlock_refused:0\nrmlock_noquorum:0\n\
+             wait_granted:0\nwait_expired:0\nwait_abandoned:0\nlines:0\nwaiters:2\nwaiters_peak:5\n\
+             notices_sent:0\nnotices_received:0\n\
+             session_locks:0\nsession_renewals:0\nsession_renewal_failures:0\nsession_lost:0\nsession_released_on_close:0\n\
+             fences_issued:0\nfences_second_round:0\n\
              withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
              relay_bytes_in:0\nrelay_bytes_out:0\n\

@@ -37,9 +37,9 @@ enum Part {
     Nothing,
     /// To a number.
     Count,
-    /// Elements, behind the upstream's.
+    /// Elements, behind the upstream's; alone when the upstream does not know the question.
     Elements(Vec<Reply>),
-    /// Pairs, behind the upstream's; alone when the upstream cannot answer.
+    /// Pairs, behind the upstream's; alone when the upstream cannot answer, or is not there.
     Pairs(Vec<(Reply, Reply)>),
     /// Elements in the places where there is one; the upstream's fill the others.
     Places(Vec<Option<Reply>>),
@@ -128,17 +128,24 @@ impl Merge {
 
     /// The upstream's answer with the proxy's part; the answer as it is where they do not fit together.
     pub fn merge(self, answer: &[u8], version: Version) -> BytesMut {
-        let may_not_ask = [&b"-NOAUTH"[..], b"-NOPERM"].iter().any(|prefix| answer.starts_with(prefix));
+        let is_at_a_loss = answer.first() == Some(&b'-')
+            && ![&b"-NOAUTH"[..], b"-NOPERM"].iter().any(|prefix| answer.starts_with(prefix));
         let merged = match self.part {
-            Part::Pairs(pairs) if answer.first() == Some(&b'-') && !may_not_ask => {
-                let mut out = BytesMut::new();
-                Reply::Map(pairs).encode(version, &mut out);
-                Some(out)
+            // Dragonfly knows few of these questions, and redis-cli asks what it is to hint at.
+            Part::Pairs(pairs) if is_at_a_loss => Some(encoded(&Reply::Map(pairs), version)),
+            Part::Elements(elements) if is_at_a_loss && !elements.is_empty() => {
+                Some(encoded(&Reply::Array(elements), version))
             }
             part => merged(part, answer, version),
         };
         merged.unwrap_or_else(|| BytesMut::from(answer))
     }
+}
+
+fn encoded(reply: &Reply, version: Version) -> BytesMut {
+    let mut out = BytesMut::new();
+    reply.encode(version, &mut out);
+    out
 }
 
 fn merged(part: Part, answer: &[u8], version: Version) -> Option<BytesMut> {

@@ -72,9 +72,22 @@ fn documentation_is_a_map_of_both_in_either_protocol() {
 }
 
 #[test]
-fn documentation_does_not_fail_because_the_upstreams_does_unless_nobody_may_ask() {
-    let alone = merge("COMMAND DOCS", "-ERR syntax error\r\n", Version::Resp2);
+fn lock_commands_are_told_of_though_the_upstream_does_not_know_the_question_unless_nobody_may_ask() {
+    let loss = "-ERR syntax error\r\n";
+    let alone = merge("COMMAND DOCS", loss, Version::Resp2);
     assert!(alone.starts_with("*16\r\n$5\r\nrlock\r\n"), "{alone}");
+    let alone = merge("COMMAND DOCS get rlock", loss, Version::Resp3);
+    assert!(alone.starts_with("%1\r\n$5\r\nrlock\r\n"), "{alone}");
+    for line in ["COMMAND", "COMMAND INFO"] {
+        let alone = merge(line, loss, Version::Resp2);
+        assert!(alone.starts_with("*8\r\n*10\r\n$5\r\nrlock\r\n"), "{line}: {alone}");
+    }
+    assert_eq!(merge("COMMAND LIST FILTERBY PATTERN rl*", loss, Version::Resp2), "*1\r\n$5\r\nrlock\r\n");
+    // What the upstream has is its own to tell.
+    for line in ["COMMAND COUNT", "COMMAND INFO get rlock", "COMMAND LIST FILTERBY PATTERN g*", "COMMAND GETKEYS get a"]
+    {
+        assert_eq!(merge(line, loss, Version::Resp2), loss, "{line}");
+    }
     let refused = "-NOAUTH Authentication required.\r\n";
     assert_eq!(merge("COMMAND DOCS", refused, Version::Resp2), refused);
     assert_eq!(merge("COMMAND COUNT", refused, Version::Resp2), refused);

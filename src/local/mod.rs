@@ -15,11 +15,13 @@ mod glob;
 mod hello;
 mod info;
 mod merge;
+mod primaries;
 mod refusal;
 
 pub use connection::Connection;
 pub use environment::{Environment, Snapshot};
 pub use merge::{Merge, Question};
+pub use primaries::primaries;
 
 use bytes::Bytes;
 

@@ -104,6 +104,10 @@ pub(super) fn error(text: &str) -> Reply {
 
 fn snapshot() -> Snapshot {
     let primary = |address: &str, state, rtt_us, operations, reconnects| PrimarySnapshot {
+        since: Moment::from_micros(0),
+        server: Some("redis 7.0.15".to_owned()),
+        clock_offset_ms: Some(0),
+        last_error: None,
         address: address.to_owned(),
         state,
         round_trip: Duration::from_micros(rtt_us),

@@ -217,6 +217,22 @@ impl Acquire {
         !self.signing_sent.is_empty()
     }
 
+    /// The primaries that certainly never ran a `SET` of this attempt's token, as far as is known by now: it was never
+    /// sent there, or it was refused.
+    pub fn never_set(&self) -> NodeSet {
+        let refused = |class: &Class| matches!(class, Class::Unsent | Class::Held(_) | Class::Own(_));
+        self.quorum
+            .nodes()
+            .filter(|node| refused(&self.classes[node.index()]))
+            .collect::<NodeSet>()
+            .without(self.signed())
+    }
+
+    /// Where a record of the same owner was asked to be signed anew.
+    pub fn signed(&self) -> NodeSet {
+        self.signing_sent
+    }
+
     /// The primaries that set the record or signed it anew.
     pub fn granted(&self) -> NodeSet {
         self.quorum.nodes().filter(|node| self.classes[node.index()] == Class::Granted).collect()

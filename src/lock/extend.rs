@@ -75,12 +75,22 @@ impl Extend {
         self.voters(|vote| vote == ExtendVote::Extended)
     }
 
+    /// The primaries that answered that they have no record with this token.
+    pub fn lacking(&self) -> NodeSet {
+        self.voters(|vote| vote == ExtendVote::Lacking)
+    }
+
+    /// Whether every primary has been heard of.
+    pub fn is_complete(&self) -> bool {
+        self.voters(|_| true).len() == self.quorum.total()
+    }
+
     fn decide(&self, validity: Option<Validity>) -> Option<ExtendVerdict> {
         if self.extended().len() >= self.quorum.needed() && validity.is_some() {
             Some(ExtendVerdict::Extended)
-        } else if self.voters(|vote| vote == ExtendVote::Lacking).len() >= self.quorum.blocking() {
+        } else if self.lacking().len() >= self.quorum.blocking() {
             Some(ExtendVerdict::Lost)
-        } else if self.voters(|_| true).len() == self.quorum.total() {
+        } else if self.is_complete() {
             Some(ExtendVerdict::NoQuorum)
         } else {
             None

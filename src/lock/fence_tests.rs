@@ -133,7 +133,7 @@ fn doubling_at_every_repetition_behind_a_silent_primary_would_use_up_all_numbers
     const REPEATED_EVERY_MS: u64 = 50;
     let draw = |last: u64, step: u64| last + (STEP << step);
     let mut last = NOW;
-    let repetitions = (0..).find(|step| {
+    let repetitions = (0..64).find(|step| {
         last = draw(last, *step);
         FenceNumber::new(last).is_none()
     });

@@ -327,7 +327,7 @@ impl World {
         if self.stirring.is_empty() {
             return Ok(());
         }
-        if choice >> 9 & 7 == 0 {
+        if (choice >> 9).is_multiple_of(8) {
             self.turn = (choice >> 12) as usize;
         }
         let place = self.turn % self.stirring.len();
@@ -339,7 +339,7 @@ impl World {
                     self.end(number);
                 }
             }
-            3 if choice >> 20 & 3 == 0 => self.time_out(number, at, choice >> 22 & 1 == 0)?,
+            3 if (choice >> 20).is_multiple_of(4) => self.time_out(number, at, choice >> 22 & 1 == 0)?,
             3 => {}
             4..=17 => self.arrive(number, at),
             _ => self.hear(number, at)?,

@@ -71,6 +71,12 @@ impl Owner {
         &self.0
     }
 
+    /// The same name in memory of its own (see [`Resource::detached`]).
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Whether `value` is a record that this owner signed: the name, a colon and the hex digits, nothing else.
     pub fn signed(&self, value: &[u8]) -> bool {
         value
@@ -116,6 +122,13 @@ impl Token {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The owner's name in a record's value that looks like a token signed for an owner.
+    pub fn owner_in(value: &[u8]) -> Option<&[u8]> {
+        let (name, digits) = value.split_at_checked(value.len().checked_sub(TOKEN_HEX_DIGITS)?)?;
+        let name = name.strip_suffix(b":").filter(|name| !name.is_empty() && name.len() <= OWNER_BYTES)?;
+        digits.iter().copied().all(is_lower_hex).then_some(name)
     }
 
     /// The same token in memory of its own (see [`Resource::detached`]).

@@ -69,12 +69,17 @@ impl Release {
         self.voters(|vote| vote != ReleaseVote::Unknown)
     }
 
+    /// Whether every primary has been heard of.
+    pub fn is_complete(&self) -> bool {
+        self.voters(|_| true).len() == self.quorum.total()
+    }
+
     fn decide(&self) -> Option<ReleaseVerdict> {
         if self.voters(|vote| vote == ReleaseVote::Deleted).len() >= self.quorum.needed() {
             Some(ReleaseVerdict::Released)
         } else if self.voters(|vote| vote == ReleaseVote::Lacking).len() >= self.quorum.blocking() {
             Some(ReleaseVerdict::NotHeld)
-        } else if self.voters(|_| true).len() == self.quorum.total() {
+        } else if self.is_complete() {
             Some(ReleaseVerdict::NoQuorum)
         } else {
             None

@@ -52,6 +52,28 @@ impl NodeSet {
         Self(self.0 & !other.0)
     }
 
+    /// Those of both.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those of `self` that are in `other` too.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The set as a mask, the first primary its lowest bit.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set of a mask.
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
         (0..16_u8).filter(move |&index| self.0 & (1 << index) != 0).map(NodeId)
     }
@@ -177,7 +199,10 @@ mod tests {
         assert_eq!((set.len(), set.contains(node(8)), set.contains(node(1))), (3, true, false));
         set.remove(node(8));
         assert_eq!(format!("{set:?}"), "{0, 3}");
-        assert_eq!(set.without([node(0)].into_iter().collect()).iter().collect::<Vec<_>>(), [node(3)]);
+        let first = [node(0), node(1)].into_iter().collect();
+        assert_eq!(set.without(first).iter().collect::<Vec<_>>(), [node(3)]);
+        assert_eq!(format!("{:?} {:?}", set.union(first), set.intersection(first)), "{0, 1, 3} {0}");
+        assert_eq!(NodeSet::from_bits(set.bits()), set);
         assert!(NodeSet::EMPTY.is_empty());
         assert_eq!(NodeId::new(9), None);
     }

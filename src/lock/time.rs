@@ -13,6 +13,9 @@ use crate::limits::{DRIFT_MARGIN_MS, MAX_TTL_MS, NODE_TIMEOUT_TTL_FRACTION};
 pub struct Moment(u64);
 
 impl Moment {
+    /// No clock gets there.
+    pub const END: Self = Self(u64::MAX);
+
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }

@@ -30,6 +30,10 @@ pub(super) struct Admitted {
     pub(super) dialect: Dialect,
     /// What the server's clock showed last, in microseconds of unix time.
     pub(super) time: u64,
+    /// The server's name and version.
+    pub(super) server: String,
+    /// The policy by which it may drop live locks, where it may.
+    pub(super) eviction: Option<String>,
 }
 
 /// Opens a connection to the primary and asks it everything.
@@ -56,7 +60,15 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
     }
     end_former_connections(&mut wire, succession, &run).await?;
     let time = unix_micros(&wire.demand(&[b"TIME"]).await?).ok_or_else(unexpected)?;
-    Ok(Admitted { wire, client_id, run, dialect: survey.dialect, time })
+    Ok(Admitted {
+        wire,
+        client_id,
+        run,
+        dialect: survey.dialect,
+        time,
+        server: survey.server,
+        eviction: survey.eviction,
+    })
 }
 
 /// Connects, and asks who is at both ends of the connection: the wire, the server's number for it, the server's run.

@@ -25,6 +25,8 @@ pub(super) struct Survey {
     /// The process that answered.
     pub(super) run: String,
     pub(super) dialect: Dialect,
+    /// Its name and version: `redis 7.0.15`.
+    pub(super) server: String,
     /// The eviction policy, when keys may be evicted.
     pub(super) eviction: Option<String>,
 }
@@ -60,7 +62,7 @@ impl Survey {
             (false, false) => DeleteForm::Script,
         };
         let dialect = Dialect { acquire: acquire_form(set)?, delete };
-        Ok(Self { run: run_of(&info)?, dialect, eviction: eviction(&info) })
+        Ok(Self { run: run_of(&info)?, dialect, server: server(&info), eviction: eviction(&info) })
     }
 }
 
@@ -71,7 +73,7 @@ async fn connect(settings: &Settings) -> Result<MultiplexedConnection, RedisErro
     Client::open(connection_info(&settings.endpoint)?)?.get_multiplexed_async_connection_with_config(&config).await
 }
 
-fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisError> {
+pub(super) fn connection_info(endpoint: &Endpoint) -> Result<redis::ConnectionInfo, RedisError> {
     let address = match &endpoint.address {
         Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
         Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
@@ -111,6 +113,18 @@ fn known(answer: &RedisResult<Value>) -> Result<bool, Trouble> {
     }
 }
 
+/// Name and version, as the server says: those that stand in for Redis tell a version of Redis beside their own.
+fn server(info: &InfoDict) -> String {
+    let said = |field: &str| info.get::<String>(field).filter(|value| !value.is_empty());
+    let (name, version) = match (said("dragonfly_version"), said("valkey_version")) {
+        (Some(version), _) => ("dragonfly", version.trim_start_matches("df-").to_owned()),
+        (None, Some(version)) => ("valkey", version),
+        (None, None) => ("redis", said("redis_version").unwrap_or_else(|| "?".to_owned())),
+    };
+    // It ends up in a reply: one short line.
+    own_words(format!("{name} {version}").as_bytes()).to_string()
+}
+
 /// The policy by which the server may drop keys that have not expired; `None` when it may not.
 fn eviction(info: &InfoDict) -> Option<String> {
     let limited = info.get::<u64>("maxmemory").is_some_and(|limit| limit > 0);
@@ -123,7 +137,8 @@ fn text(error: &RedisError) -> String {
     error.to_string().to_lowercase()
 }
 
-fn trouble(error: &RedisError) -> Trouble {
+/// What the `redis` crate says is wrong, in the words of NOQUORUM errors.
+pub(super) fn trouble(error: &RedisError) -> Trouble {
     if error.is_connection_refusal() {
         Trouble::ConnectionRefused
     } else if error.is_timeout() {

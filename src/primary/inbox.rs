@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -23,21 +24,25 @@ pub(super) struct Withdrawal {
     pub(super) token: Token,
     /// When every record it could find has expired.
     pub(super) until: Moment,
+    /// What is published behind it.
+    pub(super) notice: Option<Bytes>,
 }
 
 impl Withdrawal {
     /// What an operation that came to nothing still owes: a release. In memory of its own, since it may be owed for long.
     pub(super) fn owed_by(operation: &Operation) -> Option<Self> {
         match operation {
-            Operation::Release { resource, token, until, .. } => {
-                Some(Self { resource: resource.detached(), token: token.detached(), until: *until })
+            Operation::Release { resource, token, until, notice, .. } => {
+                let (resource, token, notice) = (resource.detached(), token.detached(), notice.clone());
+                Some(Self { resource, token, until: *until, notice })
             }
             _ => None,
         }
     }
 
     pub(super) fn into_operation(self) -> Operation {
-        Operation::Release { resource: self.resource, token: self.token, until: self.until, ticket: None }
+        let Self { resource, token, until, notice } = self;
+        Operation::Release { resource, token, until, notice, ticket: None }
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::coordinator::{Ballot, Ticket, Vote};
-use crate::lock::{AcquireVote, NodeId, Ttl};
+use crate::lock::{AcquireVote, Moment, NodeId, Ttl};
 
 /// A round that remembers the reasons it was given.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Recorder {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn inbox(capacity: usize) -> Inbox {
-    Inbox::new(capacity, Arc::new(Status::new()), Clock::runtime(), Arc::default())
+    Inbox::new(capacity, Arc::new(Status::new(Moment::from_micros(0))), Clock::runtime(), Arc::default())
 }
 
 fn resource() -> Resource {
@@ -46,12 +46,25 @@ fn token() -> Token {
 
 fn acquire(round: &Arc<Recorder>) -> Operation {
     let ttl = Ttl::from_millis(30_000).expect("in range");
-    Operation::Acquire { resource: resource(), token: token(), ttl, raise: None, ticket: round.ticket::<AcquireVote>() }
+    Operation::Acquire {
+        resource: resource(),
+        token: token(),
+        ttl,
+        raise: None,
+        asks_ttl: false,
+        ticket: round.ticket::<AcquireVote>(),
+    }
 }
 
 fn release(inbox: &Inbox, round: Option<&Arc<Recorder>>) -> Operation {
     let until = inbox.clock.now().after(TIMEOUT);
-    Operation::Release { resource: resource(), token: token(), until, ticket: round.map(Recorder::ticket) }
+    Operation::Release {
+        resource: resource(),
+        token: token(),
+        until,
+        notice: None,
+        ticket: round.map(Recorder::ticket),
+    }
 }
 
 /// An inbox whose link has been open for a while.

@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::admission::{Admitted, admit, is_primary, unix_micros};
 use super::dialect::Dialect;
+use super::encoding::{self, Call};
 use super::inbox::Inbox;
-use super::operation::{self, Call};
+use super::operation;
 use super::pipeline::{Event, Pipeline, Queued};
 use super::settings::Settings;
 use super::status::PrimaryState;
@@ -88,18 +89,19 @@ impl Link {
     /// Logs and shows why there is no connection; once for as long as the reason stays the same.
     fn tell(&self, trouble: &Trouble) {
         let status = &self.inbox.status;
+        status.set_error(trouble.to_string());
         let state = PrimaryState::after(trouble);
         if status.state() == state {
             tracing::debug!(primary = %self.settings.endpoint.address, reason = %trouble, "still does not vote");
         } else {
             tracing::warn!(primary = %self.settings.endpoint.address, reason = %trouble, "this primary does not vote");
-            status.set_state(state);
+            status.set_state(state, self.inbox.clock.now());
         }
     }
 
     /// Serves one connection until it is lost, and settles what it leaves behind.
     async fn serve(&mut self, admitted: Admitted) -> Trouble {
-        let Admitted { wire, client_id, run, dialect, time } = admitted;
+        let Admitted { wire, client_id, run, dialect, time, server, eviction } = admitted;
         let now = self.inbox.clock.now();
         self.inbox.status.read_clock(time, now, now);
         let mut service = Service {
@@ -114,7 +116,11 @@ impl Link {
             heard: Instant::now(),
             next_probe: Instant::now(),
         };
-        self.inbox.status.set_state(PrimaryState::Up);
+        self.inbox.status.set_server(server);
+        if let Some(policy) = eviction {
+            self.inbox.status.set_error(format!("may evict keys, and drops live locks when it does: {policy}"));
+        }
+        self.inbox.status.set_state(PrimaryState::Up, now);
         self.inbox.open();
         self.tried.send_replace(true);
         let trouble = service.run().await;
@@ -222,8 +228,8 @@ impl Service<'_> {
         self.inbox.take(&mut self.queue);
         if probes {
             self.next_probe = now + self.settings.probe_interval;
-            operation::encode_command(&[b"ROLE"], &mut self.wire.output);
-            operation::encode_command(&[b"TIME"], &mut self.wire.output);
+            encoding::encode_command(&[b"ROLE"], &mut self.wire.output);
+            encoding::encode_command(&[b"TIME"], &mut self.wire.output);
             self.pipeline.push_probe(now, self.inbox.clock.now());
         }
         while self.wire.output.len() < BATCH_BYTES {
@@ -247,7 +253,7 @@ impl Service<'_> {
     }
 
     fn encode(&mut self, queued: Queued, call: Call) {
-        operation::encode(&queued.operation, self.dialect, call, &self.settings.key_prefix, &mut self.wire.output);
+        encoding::encode(&queued.operation, self.dialect, call, &self.settings.key_prefix, &mut self.wire.output);
         self.pipeline.push(queued);
     }
 
@@ -313,7 +319,7 @@ impl Service<'_> {
 }
 
 /// Between half of `delay` and all of it: proxies that lost a primary together do not come back together.
-fn jittered(delay: Duration) -> Duration {
+pub(super) fn jittered(delay: Duration) -> Duration {
     let half = delay / 2;
     let range_micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
     half + Duration::from_micros(SystemEntropy.jitter() % range_micros.saturating_add(1))

@@ -7,9 +7,11 @@
 mod admission;
 mod control;
 mod dialect;
+mod encoding;
 mod inbox;
 mod incarnation;
 mod link;
+mod notice;
 mod operation;
 mod pipeline;
 mod settings;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::notice::Listeners;
 pub use self::status::PrimaryState;
 pub use self::succession::Succession;
 
@@ -63,6 +66,14 @@ pub struct Primary {
 pub struct PrimarySnapshot {
     pub address: String,
     pub state: PrimaryState,
+    /// Since when.
+    pub since: Moment,
+    /// The server's name and version, as it said last.
+    pub server: Option<String>,
+    /// Its clock less the lower median of all that vote.
+    pub clock_offset_ms: Option<i64>,
+    /// What was wrong with it last.
+    pub last_error: Option<String>,
     /// Median of the latest round trips.
     pub round_trip: Duration,
     /// Operations submitted since start.
@@ -103,7 +114,8 @@ impl Primaries {
             let mut inboxes = Vec::new();
             for _ in 0..config.links_per_primary {
                 let capacity = config.limits.operations_per_primary.div_ceil(config.links_per_primary);
-                let inbox = Arc::new(Inbox::new(capacity, Arc::new(Status::new()), clock, Arc::clone(counters)));
+                let inbox =
+                    Arc::new(Inbox::new(capacity, Arc::new(Status::new(clock.now())), clock, Arc::clone(counters)));
                 let (told, first_try) = watch::channel(false);
                 links.spawn(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
                 inboxes.push(inbox);
@@ -120,7 +132,10 @@ impl Primaries {
     }
 
     pub fn snapshot(&self) -> Vec<PrimarySnapshot> {
-        self.all.iter().map(|primary| primary.snapshot()).collect()
+        let now = self.all.first().map(|primary| primary.inboxes[0].clock.now());
+        let clocks = now.map(|now| self.all.iter().filter_map(|primary| primary.wall_clock(now)).collect());
+        let median = clocks.and_then(lower_median);
+        self.all.iter().map(|primary| primary.snapshot(median)).collect()
     }
 
     /// How many primaries may vote now.
@@ -159,15 +174,27 @@ impl Primary {
 
     /// Up when every link is, else what is wrong with the first that is not.
     fn state(&self) -> PrimaryState {
-        let mut states = self.inboxes.iter().map(|inbox| inbox.status.state());
-        states.find(|state| *state != PrimaryState::Up).unwrap_or(PrimaryState::Up)
+        self.telling().state()
     }
 
-    fn snapshot(&self) -> PrimarySnapshot {
+    /// The status that tells of the whole: of the first link that is not up, else of the first.
+    fn telling(&self) -> &Status {
+        let mut statuses = self.inboxes.iter().map(|inbox| &inbox.status);
+        statuses.find(|status| status.state() != PrimaryState::Up).unwrap_or(&self.inboxes[0].status)
+    }
+
+    /// `median`: of the clocks of all that vote.
+    fn snapshot(&self, median: Option<u64>) -> PrimarySnapshot {
         let statuses = || self.inboxes.iter().map(|inbox| &inbox.status);
+        let (state, since) = self.telling().state_since();
+        let now = self.inboxes[0].clock.now();
         PrimarySnapshot {
             address: self.address.to_string(),
-            state: self.state(),
+            state,
+            since,
+            server: self.telling().server(),
+            clock_offset_ms: self.wall_clock(now).zip(median).map(|(micros, median)| offset_ms(micros, median)),
+            last_error: self.telling().last_error(),
             round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
             operations: statuses().map(|status| status.operations.value()).sum(),
             unknown: statuses().map(|status| status.unknown.value()).sum(),
@@ -178,20 +205,25 @@ impl Primary {
     }
 }
 
+/// The lower of the two in the middle, where there are two.
+fn lower_median(mut clocks: Vec<u64>) -> Option<u64> {
+    clocks.sort_unstable();
+    clocks.get(clocks.len().saturating_sub(1) / 2).copied()
+}
+
+/// How far one clock is ahead of the other, in whole milliseconds.
+fn offset_ms(micros: u64, other: u64) -> i64 {
+    let ahead = (i128::from(micros) - i128::from(other)) / 1_000;
+    i64::try_from(ahead).unwrap_or(i64::MAX)
+}
+
 impl LockNode for Primary {
     fn address(&self) -> &str {
         &self.address
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {
-        let resource = match &operation {
-            Operation::Acquire { resource, .. }
-            | Operation::Sign { resource, .. }
-            | Operation::Raise { resource, .. }
-            | Operation::Extend { resource, .. }
-            | Operation::Release { resource, .. } => resource,
-        };
-        self.inbox(resource).submit(operation, timeout);
+        self.inbox(operation.resource()).submit(operation, timeout);
     }
 
     fn wall_clock(&self, now: Moment) -> Option<u64> {

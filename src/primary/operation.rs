@@ -1,24 +1,13 @@
-//! One operation on the wire: what is sent for it, and what its answers mean.
+//! One operation on the wire: how many answers it has, and what they mean.
 
-use bytes::{BufMut, BytesMut};
+use std::time::Duration;
 
-use super::dialect::{AcquireForm, DELETE, DeleteForm, Dialect, EXTEND, RAISE, SIGN, Script};
+use super::dialect::{AcquireForm, Dialect};
 use super::trouble::{classify, is_no_script, is_wrong_type, unexpected};
 use crate::coordinator::{Operation, Raise, Ticket, Trouble, Vote};
 use crate::limits::HOLDER_BYTES;
-use crate::lock::{
-    AcquireVote, ExtendVote, FENCE_PREFIX, FenceNumber, Holder, RaiseVote, ReleaseVote, SignVote, Token,
-};
+use crate::lock::{AcquireVote, ExtendVote, FenceNumber, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote, Token};
 use crate::protocol::{Answer, parse_integer};
-
-/// How a script is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Call {
-    /// By its digest; the server may have forgotten it.
-    Digest,
-    /// With its source, after NOSCRIPT.
-    Source,
-}
 
 /// What became of an operation with its last answer.
 #[derive(Debug)]
@@ -37,78 +26,20 @@ pub(super) enum Settled {
 /// How many replies the server gives to the operation.
 pub(super) fn replies(operation: &Operation, dialect: Dialect) -> usize {
     match operation {
-        Operation::Acquire { raise, .. } => {
-            1 + usize::from(dialect.acquire == AcquireForm::SetNxThenGet) + raise.as_ref().map_or(0, raise_replies)
+        Operation::Acquire { raise, asks_ttl, .. } => {
+            let asks_holder = dialect.acquire == AcquireForm::SetNxThenGet;
+            1 + usize::from(asks_holder) + raise.as_deref().map_or(0, raise_replies) + usize::from(*asks_ttl)
         }
-        Operation::Sign { raise, .. } => 1 + raise.as_ref().map_or(0, raise_replies),
+        Operation::Sign { raise, .. } => 1 + raise.as_deref().map_or(0, raise_replies),
         Operation::Raise { raise, .. } => raise_replies(raise),
-        Operation::Extend { .. } | Operation::Release { .. } => 1,
+        Operation::Inspect { .. } => 2,
+        Operation::Release { notice, .. } => 1 + usize::from(notice.is_some()),
+        Operation::Extend { .. } | Operation::Announce { .. } => 1,
     }
 }
 
 fn raise_replies(raise: &Raise) -> usize {
     1 + usize::from(raise.look)
-}
-
-/// Writes the operation's commands; `prefix` stands before the resource's name.
-pub(super) fn encode(operation: &Operation, dialect: Dialect, call: Call, prefix: &[u8], out: &mut BytesMut) {
-    match operation {
-        Operation::Acquire { resource, token, ttl, raise, .. } => {
-            let name = resource.as_bytes();
-            out.put_slice(match dialect.acquire {
-                AcquireForm::SetNxGet => b"*7\r\n$3\r\nSET\r\n",
-                AcquireForm::SetNxThenGet => b"*6\r\n$3\r\nSET\r\n",
-            });
-            put_key(out, prefix, name);
-            put_bulk(out, token.as_bytes());
-            out.put_slice(b"$2\r\nNX\r\n$2\r\nPX\r\n");
-            put_integer(out, ttl.as_millis());
-            match dialect.acquire {
-                AcquireForm::SetNxGet => out.put_slice(b"$3\r\nGET\r\n"),
-                AcquireForm::SetNxThenGet => put_get(out, prefix, name),
-            }
-            if let Some(raise) = raise {
-                put_raise(out, raise, call, prefix, name);
-            }
-        }
-        Operation::Sign { resource, found, token, ttl, raise, .. } => {
-            put_script(out, &SIGN, call, 3);
-            put_key(out, prefix, resource.as_bytes());
-            put_bulk(out, found);
-            put_bulk(out, token.as_bytes());
-            put_integer(out, ttl.as_millis());
-            if let Some(raise) = raise {
-                put_raise(out, raise, call, prefix, resource.as_bytes());
-            }
-        }
-        Operation::Raise { resource, raise, .. } => put_raise(out, raise, call, prefix, resource.as_bytes()),
-        Operation::Extend { resource, token, ttl, .. } => {
-            put_script(out, &EXTEND, call, 2);
-            put_key(out, prefix, resource.as_bytes());
-            put_bulk(out, token.as_bytes());
-            put_integer(out, ttl.as_millis());
-        }
-        Operation::Release { resource, token, .. } => {
-            match dialect.delete {
-                DeleteForm::DelexIfeq => out.put_slice(b"*4\r\n$5\r\nDELEX\r\n"),
-                DeleteForm::Delifeq => out.put_slice(b"*3\r\n$7\r\nDELIFEQ\r\n"),
-                DeleteForm::Script => put_script(out, &DELETE, call, 1),
-            }
-            put_key(out, prefix, resource.as_bytes());
-            if dialect.delete == DeleteForm::DelexIfeq {
-                out.put_slice(b"$4\r\nIFEQ\r\n");
-            }
-            put_bulk(out, token.as_bytes());
-        }
-    }
-}
-
-/// Writes one command of plain arguments.
-pub(super) fn encode_command(arguments: &[&[u8]], out: &mut BytesMut) {
-    put_header(out, b'*', arguments.len() as u64);
-    for argument in arguments {
-        put_bulk(out, argument);
-    }
 }
 
 /// Whether the operation's request may leave now: its round may have ended while it was queued.
@@ -117,8 +48,9 @@ pub(super) fn departs(operation: &Operation) -> bool {
         Operation::Acquire { ticket, .. } => ticket.depart(),
         Operation::Sign { ticket, .. } => ticket.depart(),
         Operation::Raise { raise, .. } => raise.ticket.depart(),
+        Operation::Inspect { ticket, .. } => ticket.depart(),
         Operation::Extend { ticket, .. } => ticket.depart(),
-        Operation::Release { .. } => true,
+        Operation::Release { .. } | Operation::Announce { .. } => true,
     }
 }
 
@@ -134,8 +66,10 @@ pub(super) fn unsent(operation: &mut Operation, trouble: Trouble) {
             cast_unsent(Some(ticket), trouble);
         }
         Operation::Raise { raise, .. } => cast_unsent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_unsent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_unsent(ticket.as_mut(), trouble),
+        Operation::Announce { .. } => {}
     }
 }
 
@@ -152,8 +86,10 @@ pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
             cast_silent(Some(ticket), trouble)
         }
         Operation::Raise { raise, .. } => cast_silent(Some(&mut raise.ticket), trouble),
+        Operation::Inspect { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Extend { ticket, .. } => cast_silent(Some(ticket), trouble),
         Operation::Release { ticket, .. } => cast_silent(ticket.as_mut(), trouble),
+        Operation::Announce { .. } => false,
     }
 }
 
@@ -169,11 +105,16 @@ pub(super) fn answered(
         return Settled::Done;
     };
     match operation {
-        Operation::Acquire { token, ticket, raise, .. } => {
+        Operation::Acquire { token, ticket, raise, asks_ttl, .. } => {
             let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
             // Before the vote, so that the number is known with the grant.
             if let Some(raise) = raise {
-                cast_raise(raise, token, answers.next(), answers.next());
+                cast_raise(raise, token, &mut answers);
+            }
+            if *asks_ttl {
+                // A record that has gone since has nothing left to live.
+                let left = answers.next().map(|answer| remaining(&answer));
+                ticket.lives_on(left.and_then(|left| left.unwrap_or(Some(Duration::ZERO))));
             }
             match acquire_vote(first, holder) {
                 Ok(vote) => {
@@ -188,7 +129,7 @@ pub(super) fn answered(
         }
         Operation::Sign { token, ticket, raise, .. } => {
             if let Some(raise) = raise.as_mut().filter(|_| !is_forgotten(&first)) {
-                cast_raise(raise, token, answers.next(), answers.next());
+                cast_raise(raise, token, &mut answers);
             }
             settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
         }
@@ -196,7 +137,14 @@ pub(super) fn answered(
             if is_forgotten(&first) {
                 return Settled::SendSource;
             }
-            cast_raise(raise, token, Some(first), answers.next());
+            cast_raise(raise, token, &mut [first].into_iter().chain(answers));
+            Settled::Done
+        }
+        Operation::Inspect { ticket, .. } => {
+            match inspect_vote(first, &answers.next().unwrap_or(Answer::Null)) {
+                Ok(vote) => ticket.cast(vote, None),
+                Err(trouble) => ticket.cast(InspectVote::SILENT, Some(trouble)),
+            };
             Settled::Done
         }
         Operation::Extend { ticket, .. } => {
@@ -205,6 +153,8 @@ pub(super) fn answered(
         Operation::Release { ticket, .. } => {
             settle(ticket.as_mut(), first, ReleaseVote::Deleted, ReleaseVote::Lacking, Settled::StillOwed)
         }
+        // A notice that was refused is one that was lost.
+        Operation::Announce { .. } => Settled::Done,
     }
 }
 
@@ -224,6 +174,33 @@ fn acquire_vote(first: Answer, second: Option<Answer>) -> Result<AcquireVote, Tr
     Ok(AcquireVote::Held(holder))
 }
 
+/// The vote in the answers to `GET` and `PTTL`.
+fn inspect_vote(holder: Answer, left: &Answer) -> Result<InspectVote, Trouble> {
+    let holder = match holder {
+        Answer::Null => return Ok(InspectVote::Free),
+        Answer::Bulk(value) if value.len() <= HOLDER_BYTES => Holder::Value(value),
+        Answer::Bulk(_) | Answer::Oversized => Holder::Unknown,
+        Answer::Error(error) if is_wrong_type(&error) => Holder::Unknown,
+        Answer::Error(error) => return Err(classify(&error)),
+        _ => return Err(unexpected()),
+    };
+    Ok(match remaining(left) {
+        Some(left) => InspectVote::Held(holder, left),
+        // It went between the two.
+        None => InspectVote::Free,
+    })
+}
+
+/// The answer to `PTTL`: `None` where there is no record any more, and no end where it has none, or it is not told.
+#[expect(clippy::option_option, reason = "a record that is gone is not one that never ends")]
+fn remaining(answer: &Answer) -> Option<Option<Duration>> {
+    match answer {
+        Answer::Integer(millis @ 0..) => Some(Some(Duration::from_millis(millis.unsigned_abs()))),
+        Answer::Integer(-2) => None,
+        _ => Some(None),
+    }
+}
+
 /// Whether the server does not know the script that it was asked to run by its digest.
 fn is_forgotten(answer: &Answer) -> bool {
     matches!(answer, Answer::Error(error) if is_no_script(error))
@@ -231,8 +208,9 @@ fn is_forgotten(answer: &Answer) -> bool {
 
 /// Casts the vote in the answer to a raise, and in that to the look behind it. What is no answer to a raise tells nothing
 /// of the counter.
-fn cast_raise(raise: &mut Raise, token: &Token, answer: Option<Answer>, look: Option<Answer>) {
-    let ours = !raise.look || matches!(look, Some(Answer::Bulk(value)) if value == token.as_bytes());
+fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item = Answer>) {
+    let answer = answers.next();
+    let ours = !raise.look || matches!(answers.next(), Some(Answer::Bulk(value)) if value == token.as_bytes());
     let before = match answer {
         Some(Answer::Null) => Ok(None),
         Some(Answer::Bulk(digits)) => {
@@ -284,80 +262,6 @@ fn cast_unsent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) {
 
 fn cast_silent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) -> bool {
     ticket.is_some_and(|ticket| ticket.cast(V::SILENT, Some(trouble)))
-}
-
-fn put_script(out: &mut BytesMut, script: &Script, call: Call, arguments: u64) {
-    // The command, the script, the number of keys and the key come before them.
-    put_header(out, b'*', 4 + arguments);
-    let (command, script): (&[u8], &[u8]) = match call {
-        Call::Digest => (b"$7\r\nEVALSHA\r\n", script.digest.as_bytes()),
-        Call::Source => (b"$4\r\nEVAL\r\n", script.source.as_bytes()),
-    };
-    out.put_slice(command);
-    put_bulk(out, script);
-    out.put_slice(b"$1\r\n1\r\n");
-}
-
-fn put_get(out: &mut BytesMut, prefix: &[u8], name: &[u8]) {
-    out.put_slice(b"*2\r\n$3\r\nGET\r\n");
-    put_key(out, prefix, name);
-}
-
-fn put_raise(out: &mut BytesMut, raise: &Raise, call: Call, prefix: &[u8], name: &[u8]) {
-    put_script(out, &RAISE, call, 2);
-    put_header(out, b'$', (prefix.len() + FENCE_PREFIX.len() + name.len()) as u64);
-    out.put_slice(prefix);
-    out.put_slice(FENCE_PREFIX);
-    out.put_slice(name);
-    out.put_slice(b"\r\n");
-    put_integer(out, raise.number.value());
-    // `fence_retention_ms`, an integer.
-    put_integer(out, u64::try_from(raise.retention.as_millis()).unwrap_or(u64::MAX));
-    if raise.look {
-        put_get(out, prefix, name);
-    }
-}
-
-fn put_key(out: &mut BytesMut, prefix: &[u8], name: &[u8]) {
-    put_header(out, b'$', (prefix.len() + name.len()) as u64);
-    out.put_slice(prefix);
-    out.put_slice(name);
-    out.put_slice(b"\r\n");
-}
-
-fn put_bulk(out: &mut BytesMut, bytes: &[u8]) {
-    put_header(out, b'$', bytes.len() as u64);
-    out.put_slice(bytes);
-    out.put_slice(b"\r\n");
-}
-
-fn put_integer(out: &mut BytesMut, number: u64) {
-    let mut digits = [0; 20];
-    let digits = decimal(number, &mut digits);
-    put_header(out, b'$', digits.len() as u64);
-    out.put_slice(digits);
-    out.put_slice(b"\r\n");
-}
-
-fn put_header(out: &mut BytesMut, kind: u8, number: u64) {
-    let mut digits = [0; 20];
-    out.put_u8(kind);
-    out.put_slice(decimal(number, &mut digits));
-    out.put_slice(b"\r\n");
-}
-
-/// The decimal digits of `number`, written to the end of `buffer`: 20 hold every 64-bit number.
-fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut start = buffer.len();
-    loop {
-        start -= 1;
-        // A remainder of ten fits.
-        buffer[start] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return &buffer[start..];
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-const RETENTION: Duration = Duration::from_millis(604_800_000);
+const RETENTION: Duration = Duration::from_secs(604_800);
 
 fn raise(look: bool, ticket: Ticket<RaiseVote>) -> Raise {
     let number = FenceNumber::new(1_763_765_000_123_456).expect("in range");
@@ -12,17 +12,17 @@ fn raise(look: bool, ticket: Ticket<RaiseVote>) -> Raise {
 }
 
 fn fenced_acquire(look: bool, raises: Ticket<RaiseVote>, ticket: Ticket<AcquireVote>) -> Operation {
-    let raise = Some(raise(look, raises));
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise, ticket }
+    let raise = Some(Box::new(raise(look, raises)));
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise, asks_ttl: false, ticket }
 }
 
 fn fenced_sign(raises: Ticket<RaiseVote>, ticket: Ticket<SignVote>) -> Operation {
-    let (found, raise) = (Bytes::from_static(b"T0"), Some(raise(true, raises)));
+    let (found, raise) = (Bytes::from_static(b"T0"), Some(Box::new(raise(true, raises))));
     Operation::Sign { resource: resource(), found, token: token("T1"), ttl: ttl(), raise, ticket }
 }
 
 fn raise_alone(ticket: Ticket<RaiseVote>) -> Operation {
-    Operation::Raise { resource: resource(), token: token("T1"), raise: raise(true, ticket) }
+    Operation::Raise { resource: resource(), token: token("T1"), raise: Box::new(raise(true, ticket)) }
 }
 
 /// The raise as it is sent: behind the key's prefix stands the counters', then the name.

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::*;
 use crate::coordinator::Ballot;
 use crate::lock::{Moment, NodeId, Resource, Token, Ttl};
+use crate::primary::dialect::{DELETE, DeleteForm, RAISE};
+use crate::primary::encoding::{Call, decimal, encode};
 
 #[path = "operation_raise_tests.rs"]
 mod raise;
@@ -63,7 +65,7 @@ fn ttl() -> Ttl {
 }
 
 fn acquire(ticket: Ticket<AcquireVote>) -> Operation {
-    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, ticket }
+    Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, asks_ttl: false, ticket }
 }
 
 fn extend(ticket: Ticket<ExtendVote>) -> Operation {
@@ -76,7 +78,8 @@ fn sign(ticket: Ticket<SignVote>) -> Operation {
 }
 
 fn release(ticket: Option<Ticket<ReleaseVote>>) -> Operation {
-    Operation::Release { resource: resource(), token: token("T1"), until: Moment::from_micros(9), ticket }
+    let until = Moment::from_micros(9);
+    Operation::Release { resource: resource(), token: token("T1"), until, notice: None, ticket }
 }
 
 fn sent(operation: &Operation, dialect: Dialect, call: Call) -> String {
@@ -242,6 +245,65 @@ fn what_comes_after_the_time_out_changes_no_vote_and_a_late_grant_is_seen() {
     let mut operation = acquire(Ticket::new(Arc::new(Closed), NodeId::new(0).expect("the first")));
     assert!(silent(&mut operation, Trouble::ConnectionLost));
     assert!(matches!(answered(&mut operation, MODERN, [Answer::Null]), Settled::LateGrant));
+}
+
+/// A round that is told how long what is in its way lives on.
+#[derive(Default)]
+struct Told(Mutex<Vec<Option<Duration>>>);
+
+impl Ballot<AcquireVote> for Told {
+    fn depart(&self, _node: NodeId) -> bool {
+        true
+    }
+
+    fn cast(&self, _node: NodeId, _vote: AcquireVote, _trouble: Option<Trouble>) {}
+
+    fn lives_on(&self, _node: NodeId, left: Option<Duration>) {
+        self.0.lock().expect("no test panics in here").push(left);
+    }
+}
+
+#[test]
+fn the_first_in_line_also_asks_how_long_the_record_in_its_way_lives_on() {
+    let told = Arc::new(Told::default());
+    let asks = || {
+        let ticket = Ticket::new(Arc::clone(&told) as Arc<dyn Ballot<AcquireVote>>, NodeId::new(0).expect("the first"));
+        Operation::Acquire { resource: resource(), token: token("T1"), ttl: ttl(), raise: None, asks_ttl: true, ticket }
+    };
+    for (dialect, count) in [(MODERN, 2), (PLAIN, 3)] {
+        let operation = asks();
+        assert!(sent(&operation, dialect, Call::Digest).ends_with("*2\r\n$4\r\nPTTL\r\n$5\r\np:job\r\n"));
+        assert_eq!(replies(&operation, dialect), count);
+    }
+    let held = || Answer::Bulk(Bytes::from_static(b"x"));
+    answered(&mut asks(), MODERN, [held(), Answer::Integer(250)]);
+    answered(&mut asks(), PLAIN, [Answer::Null, held(), Answer::Integer(0)]);
+    answered(&mut asks(), MODERN, [held(), Answer::Integer(-1)]);
+    answered(&mut asks(), MODERN, [held(), Answer::Integer(-2)]);
+    answered(&mut asks(), MODERN, [error("BUSY"), error("BUSY")]);
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(*told.0.lock().expect("no panic"), [millis(250), millis(0), None, millis(0), None]);
+}
+
+#[test]
+fn a_notice_stands_behind_the_release_that_it_tells_of() {
+    let notice = || Bytes::from_static(b"1 released 00000000000000ab job");
+    let publish =
+        "*3\r\n$7\r\nPUBLISH\r\n$24\r\np:redlock-proxy:released\r\n$31\r\n1 released 00000000000000ab job\r\n";
+    let until = Moment::from_micros(9);
+    let released =
+        |ticket| Operation::Release { resource: resource(), token: token("T1"), until, notice: Some(notice()), ticket };
+    let silent = sent(&release(None), VALKEY, Call::Digest);
+    assert_eq!(sent(&released(None), VALKEY, Call::Digest), format!("{silent}{publish}"));
+    assert_eq!(replies(&released(None), VALKEY), 2);
+    let (votes, ticket) = recorder();
+    let heard_by = Answer::Integer(3);
+    answered(&mut released(Some(ticket)), VALKEY, [Answer::Integer(1), heard_by]);
+    assert_eq!(recorded(&votes), (ReleaseVote::Deleted, None));
+
+    let mut announcement = Operation::Announce { resource: resource(), notice: notice() };
+    assert_eq!(sent(&announcement, MODERN, Call::Digest), publish);
+    assert!(matches!(answered(&mut announcement, MODERN, [error("NOPERM")]), Settled::Done));
 }
 
 #[test]

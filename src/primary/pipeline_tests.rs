@@ -46,9 +46,9 @@ fn job() -> (Resource, Token, Ttl) {
 fn fenced(votes: &Arc<Votes>, node: usize) -> Queued {
     let (resource, token, ttl) = job();
     let (number, retention, ticket) = (FenceNumber::SMALLEST, Duration::from_secs(1), votes.ticket::<RaiseVote>(node));
-    let raise = Some(Raise { number, retention, look: true, ticket });
+    let raise = Some(Box::new(Raise { number, retention, look: true, ticket }));
     let ticket = votes.ticket::<AcquireVote>(node);
-    queued(Operation::Acquire { resource, token, ttl, raise, ticket })
+    queued(Operation::Acquire { resource, token, ttl, raise, asks_ttl: false, ticket })
 }
 
 /// An extension, which has one answer.

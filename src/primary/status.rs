@@ -65,6 +65,12 @@ pub(super) struct Status {
 #[derive(Debug)]
 struct Seen {
     state: PrimaryState,
+    /// Since when it is in this state.
+    since: Moment,
+    /// The server's name and version, as it said last.
+    server: Option<String>,
+    /// What was wrong with it last.
+    last_error: Option<String>,
     round_trips: [Duration; ROUND_TRIPS],
     /// How many round trips were measured.
     measured: usize,
@@ -73,10 +79,13 @@ struct Seen {
 }
 
 impl Status {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Moment) -> Self {
         Self {
             seen: Mutex::new(Seen {
                 state: PrimaryState::Connecting,
+                since: now,
+                server: None,
+                last_error: None,
                 round_trips: [Duration::ZERO; ROUND_TRIPS],
                 measured: 0,
                 clock_ahead: None,
@@ -92,8 +101,33 @@ impl Status {
         self.with(|seen| seen.state)
     }
 
-    pub(super) fn set_state(&self, state: PrimaryState) {
-        self.with(|seen| seen.state = state);
+    /// Since when, too.
+    pub(super) fn state_since(&self) -> (PrimaryState, Moment) {
+        self.with(|seen| (seen.state, seen.since))
+    }
+
+    pub(super) fn set_state(&self, state: PrimaryState, now: Moment) {
+        self.with(|seen| {
+            if seen.state != state {
+                (seen.state, seen.since) = (state, now);
+            }
+        });
+    }
+
+    pub(super) fn set_server(&self, server: String) {
+        self.with(|seen| seen.server = Some(server));
+    }
+
+    pub(super) fn server(&self) -> Option<String> {
+        self.with(|seen| seen.server.clone())
+    }
+
+    pub(super) fn set_error(&self, error: String) {
+        self.with(|seen| seen.last_error = Some(error));
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.with(|seen| seen.last_error.clone())
     }
 
     pub(super) fn measure(&self, round_trip: Duration) {
@@ -133,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_round_trip_is_the_median_of_the_latest() {
-        let status = Status::new();
+        let status = Status::new(Moment::from_micros(0));
         assert_eq!(status.round_trip(), Duration::ZERO);
         status.measure(Duration::from_micros(70));
         assert_eq!(status.round_trip(), Duration::from_micros(70));
@@ -145,9 +179,9 @@ mod tests {
 
     #[test]
     fn the_servers_clock_is_the_one_last_seen_carried_on_while_it_may_vote() {
-        let status = Status::new();
+        let status = Status::new(Moment::from_micros(0));
         let at = Moment::from_micros;
-        status.set_state(PrimaryState::Up);
+        status.set_state(PrimaryState::Up, at(0));
         assert_eq!(status.wall_clock(at(5_000)), None, "it was not asked yet");
         // Asked at 1,000 and answered at 3,000: what it said was so at 2,000, give or take the half of that.
         status.read_clock(1_700_000_000_000_000, at(1_000), at(3_000));
@@ -156,7 +190,7 @@ mod tests {
         // A clock that shows less than the proxy has been running.
         status.read_clock(10, at(6_000), at(6_000));
         assert_eq!((status.wall_clock(at(6_005)), status.wall_clock(at(5_000))), (Some(15), None));
-        status.set_state(PrimaryState::Down);
+        status.set_state(PrimaryState::Down, at(7_000));
         assert_eq!(status.wall_clock(at(6_005)), None);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Buf, BytesMut};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::operation::encode_command;
+use super::encoding::encode_command;
 use super::trouble::classify;
 use crate::config::{Address, Tcp};
 use crate::coordinator::Trouble;
@@ -44,7 +44,7 @@ impl Wire {
 
     /// Waits until there is something to read, or room to write.
     pub(super) async fn ready(&self, interest: tokio::io::Interest) -> io::Result<()> {
-        self.socket.ready(interest).await.map(drop)
+        self.socket.ready(interest).await
     }
 
     /// Writes as much of `output` as the socket takes now.

@@ -10,12 +10,12 @@
 
 use bytes::Bytes;
 
-use super::integer::parse_integer;
+use super::integer::{parse_integer, short_header};
 use super::{RequestLimits, inline};
 use crate::limits::{LINE_BYTES, PROTOCOL_BULK_BYTES, PROTOCOL_ELEMENTS};
 
-/// Digits and sign of the longest number that a header may hold; more of them are no length.
-const LONGEST_LENGTH: usize = 20;
+/// Type byte, sign and digits of the longest header; a longer one announces nothing.
+const LONGEST_HEADER: usize = 21;
 /// The longest word that is told; a longer one is no command's name.
 const WORD_BYTES: usize = 16;
 /// Most words of a request that are told.
@@ -32,10 +32,9 @@ pub struct Word {
 impl Word {
     fn new(bytes: &[u8]) -> Self {
         let mut word = Self::default();
-        if let Some(room) = word.bytes.get_mut(..bytes.len()) {
-            room.copy_from_slice(bytes);
-            room.make_ascii_lowercase();
+        if bytes.len() <= WORD_BYTES {
             word.length = u8::try_from(bytes.len()).ok();
+            word.bytes.iter_mut().zip(bytes).for_each(|(room, byte)| *room = byte.to_ascii_lowercase());
         }
         word
     }
@@ -91,7 +90,8 @@ pub enum Advance {
 #[derive(Debug)]
 pub struct RequestDelimiter {
     state: State,
-    header: [u8; LONGEST_LENGTH + 1],
+    /// What has come of a header line that did not come whole.
+    header: [u8; LONGEST_HEADER],
     header_length: usize,
     longest_bulk: u64,
 }
@@ -106,23 +106,15 @@ enum State {
     Count,
     /// In a `$N` line; so many arguments are to come.
     Length { left: u64 },
-    /// Behind a header's `\r`: one byte follows, whichever; then an argument of `length` bytes, the first of `left`.
-    LengthEnd { left: u64, length: u64 },
-    /// Behind the `\r` of the count.
-    CountEnd { left: u64 },
-    /// So many bytes of an argument and its line end are to come, and so many arguments with it.
-    Bulk { left: u64, bytes: u64 },
+    /// So many bytes are to come of which nothing need be known, and so many arguments behind them: the byte behind a
+    /// header's `\r`, whichever it is, and an argument with its line end.
+    Bytes { count: u64, left: u64 },
 }
 
 impl RequestDelimiter {
     /// A delimiter between requests, for arguments of at most so many bytes.
     pub fn new(longest_bulk: usize) -> Self {
-        Self {
-            state: State::Start,
-            header: [0; LONGEST_LENGTH + 1],
-            header_length: 0,
-            longest_bulk: longest_bulk as u64,
-        }
+        Self { state: State::Start, header: [0; LONGEST_HEADER], header_length: 0, longest_bulk: longest_bulk as u64 }
     }
 
     /// Whether the next byte begins a request.
@@ -146,10 +138,10 @@ impl RequestDelimiter {
     pub fn advance(&mut self, bytes: &[u8]) -> Advance {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let taken = match self.state {
+            at += match self.state {
                 // A request begins → Inline or Count.
                 State::Start => {
-                    self.expect_header(if rest.first() == Some(&b'*') { State::Count } else { State::Inline });
+                    self.state = if rest.first() == Some(&b'*') { State::Count } else { State::Inline };
                     0
                 }
                 // The line ends → Start.
@@ -157,35 +149,26 @@ impl RequestDelimiter {
                     Some(end) => return self.end(at + end + 1),
                     None => rest.len(),
                 },
-                // The line's `\r` is there → CountEnd or LengthEnd.
+                // The line's `\r` is there → Bytes.
                 State::Count | State::Length { .. } => match self.header(rest) {
                     Ok(taken) => taken,
                     Err(stop) => return stop,
                 },
-                // Any byte → Length, or Start when nothing is announced.
-                State::CountEnd { left: 0 } => return self.end(at + 1),
-                State::CountEnd { left } => {
-                    self.expect_header(State::Length { left });
-                    1
-                }
-                // Any byte → Bulk.
-                State::LengthEnd { left, length } => {
-                    self.state = State::Bulk { left, bytes: length + 2 };
-                    1
-                }
                 // The bytes are there → Length, or Start behind the last argument.
-                State::Bulk { left, bytes } => {
-                    let taken = usize::try_from(bytes).map_or(rest.len(), |bytes| bytes.min(rest.len()));
-                    let bytes = bytes - taken as u64;
-                    match (bytes, left) {
-                        (0, ..=1) => return self.end(at + taken),
-                        (0, _) => self.expect_header(State::Length { left: left - 1 }),
-                        _ => self.state = State::Bulk { left, bytes },
+                State::Bytes { count, left } => {
+                    match usize::try_from(count).ok().filter(|count| *count <= rest.len()) {
+                        Some(count) if left == 0 => return self.end(at + count),
+                        Some(count) => {
+                            self.state = State::Length { left };
+                            count
+                        }
+                        None => {
+                            self.state = State::Bytes { count: count - rest.len() as u64, left };
+                            rest.len()
+                        }
                     }
-                    taken
                 }
             };
-            at += taken;
         }
         Advance::Inside
     }
@@ -195,63 +178,71 @@ impl RequestDelimiter {
         Advance::Ended(length)
     }
 
-    fn expect_header(&mut self, state: State) {
-        self.header_length = 0;
-        self.state = state;
-    }
-
     /// Takes what is there of a header line, its `\r` included.
     fn header(&mut self, rest: &[u8]) -> Result<usize, Advance> {
+        let kind = if matches!(self.state, State::Count) { b'*' } else { b'$' };
+        if self.header_length == 0
+            && let Some((number, taken)) = short_header(kind, rest)
+        {
+            self.announced(number)?;
+            return Ok(taken);
+        }
         for (index, byte) in rest.iter().enumerate() {
             if *byte == b'\r' {
-                self.announced()?;
+                let length = std::mem::take(&mut self.header_length);
+                let number = number(kind, self.header.get(..length).unwrap_or_default());
+                self.announced(number.ok_or(Advance::Malformed)?)?;
                 return Ok(index + 1);
             }
-            let room = self.header.get_mut(self.header_length).ok_or(Advance::Malformed)?;
-            *room = *byte;
+            *self.header.get_mut(self.header_length).ok_or(Advance::Malformed)? = *byte;
             self.header_length += 1;
         }
         Ok(rest.len())
     }
 
-    /// The header is whole.
-    fn announced(&mut self) -> Result<(), Advance> {
-        let header = self.header.get(..self.header_length).unwrap_or_default();
+    /// A header is whole.
+    fn announced(&mut self, number: i64) -> Result<(), Advance> {
         self.state = match self.state {
             State::Length { left } => {
-                let length = length(header).ok_or(Advance::Malformed)?;
+                let length = length(number).ok_or(Advance::Malformed)?;
                 if length > self.longest_bulk {
                     return Err(Advance::TooLong);
                 }
-                State::LengthEnd { left, length }
+                State::Bytes { count: length + 3, left: left - 1 }
             }
-            _ => State::CountEnd { left: count(header).ok_or(Advance::Malformed)? },
+            _ => State::Bytes { count: 1, left: count(number).ok_or(Advance::Malformed)? },
         };
         Ok(())
     }
 }
 
-/// How many arguments `*N` announces; none for 0 and less.
-fn count(header: &[u8]) -> Option<u64> {
-    let digits = header.strip_prefix(b"*")?;
-    let count = parse_integer(digits).filter(|count| *count <= PROTOCOL_ELEMENTS)?;
-    Some(u64::try_from(count).unwrap_or(0))
+/// How many arguments are announced; none by 0 and less.
+fn count(number: i64) -> Option<u64> {
+    (number <= PROTOCOL_ELEMENTS).then(|| u64::try_from(number).unwrap_or(0))
 }
 
-/// How many bytes `$N` announces.
-fn length(header: &[u8]) -> Option<u64> {
-    let digits = header.strip_prefix(b"$")?;
-    let length = parse_integer(digits).filter(|length| *length <= PROTOCOL_BULK_BYTES)?;
-    u64::try_from(length).ok()
+/// How many bytes are announced.
+fn length(number: i64) -> Option<u64> {
+    u64::try_from(number).ok().filter(|_| number <= PROTOCOL_BULK_BYTES)
 }
 
-/// The header line at the front of `bytes` and what is behind it; else what that says of the request.
-fn header_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Beginning> {
-    let looked_at = bytes.get(..=LONGEST_LENGTH + 1).unwrap_or(bytes);
-    match looked_at.iter().position(|byte| *byte == b'\r') {
-        Some(end) => bytes.get(..end).zip(bytes.get(end + 2..)).ok_or(Beginning::Starved),
-        // Longer than any number.
-        None if looked_at.len() > LONGEST_LENGTH + 1 => Err(Beginning::Malformed),
+/// The number in a header line, which is without its line end.
+fn number(kind: u8, header: &[u8]) -> Option<i64> {
+    header.strip_prefix(&[kind]).and_then(parse_integer)
+}
+
+/// The number in the header line at the front of `bytes`, and what is behind the line; else what that says of the request.
+fn header_line(kind: u8, bytes: &[u8]) -> Result<(i64, &[u8]), Beginning> {
+    if let Some((number, taken)) = short_header(kind, bytes) {
+        return bytes.get(taken + 1..).map(|behind| (number, behind)).ok_or(Beginning::Starved);
+    }
+    match bytes.iter().take(LONGEST_HEADER + 1).position(|byte| *byte == b'\r') {
+        Some(end) => {
+            let behind = bytes.get(end + 2..).ok_or(Beginning::Starved)?;
+            let number = bytes.get(..end).and_then(|header| number(kind, header));
+            number.map(|number| (number, behind)).ok_or(Beginning::Malformed)
+        }
+        None if bytes.len() > LONGEST_HEADER => Err(Beginning::Malformed),
         None => Err(Beginning::Starved),
     }
 }
@@ -262,8 +253,8 @@ fn array(bytes: &[u8], wanted: impl Fn(&Head) -> bool) -> Beginning {
 }
 
 fn array_or_else(bytes: &[u8], wanted: impl Fn(&Head) -> bool) -> Result<Beginning, Beginning> {
-    let (header, mut rest) = header_line(bytes)?;
-    let mut head = match count(header) {
+    let (number, mut rest) = header_line(b'*', bytes)?;
+    let mut head = match count(number) {
         None => return Err(Beginning::Malformed),
         Some(0) => return Ok(Beginning::Blank(bytes.len() - rest.len())),
         Some(words) => Head { words, ..Head::default() },
@@ -272,8 +263,8 @@ fn array_or_else(bytes: &[u8], wanted: impl Fn(&Head) -> bool) -> Result<Beginni
         if index > 0 && (index as u64 >= head.words || !wanted(&head)) {
             break;
         }
-        let (header, behind) = header_line(rest)?;
-        let length = length(header).ok_or(Beginning::Malformed)?;
+        let (number, behind) = header_line(b'$', rest)?;
+        let length = length(number).ok_or(Beginning::Malformed)?;
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= WORD_BYTES) else {
             // Too long to be told, and to be followed by a word that matters.
             break;

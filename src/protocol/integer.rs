@@ -6,8 +6,12 @@
 
 use bytes::{BufMut, BytesMut};
 
-/// Digits of the longest 64-bit integer, and its sign.
-const LONGEST: usize = 20;
+/// Digits of the longest 64-bit integer.
+const LONGEST_DIGITS: usize = 19;
+/// The same with its sign.
+const LONGEST: usize = LONGEST_DIGITS + 1;
+/// Digits of nearly every number in a header.
+const SHORT_DIGITS: usize = 9;
 
 /// The integer that `text` spells, or nothing when it is not the one spelling of a 64-bit integer.
 pub fn parse_integer(text: &[u8]) -> Option<i64> {
@@ -17,15 +21,30 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
     };
     match digits {
         [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if text.len() <= LONGEST => {}
+        [b'1'..=b'9', ..] if digits.len() <= LONGEST_DIGITS => {}
         _ => return None,
     }
-    // Counted downwards, because the negative side reaches one further.
-    let value = digits.iter().try_fold(0_i64, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_sub(digit)
+    // Nineteen digits fit, whichever they are.
+    let value = digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        Some(value * 10 + digit)
     })?;
-    if negative { Some(value) } else { value.checked_neg() }
+    if negative { 0_i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// What the header line at the front of `bytes` announces, and its length up to its `\r` and with it; nothing for a line that
+/// is not there whole, or longer or otherwise written than those that go by in their thousands: it is read with more care.
+pub(super) fn short_header(kind: u8, bytes: &[u8]) -> Option<(i64, usize)> {
+    let digits = bytes.strip_prefix(&[kind])?;
+    let mut number = 0;
+    for (index, byte) in digits.iter().take(SHORT_DIGITS + 1).enumerate() {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + i64::from(byte - b'0'),
+            b'\r' if index > 0 && (index == 1 || digits.first() != Some(&b'0')) => return Some((number, index + 2)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Appends `value` in decimal.
@@ -115,6 +134,23 @@ mod tests {
         fn only_canonical_text_is_read(text in "[-+ 0-9]{0,22}") {
             let canonical = text.parse::<i64>().ok().filter(|value| value.to_string() == text);
             prop_assert_eq!(parse_integer(text.as_bytes()), canonical);
+        }
+
+        #[test]
+        fn a_short_header_is_read_as_any_other(text in "[$*]?[-0-9]{0,12}[\r]?[\n0-9]{0,2}") {
+            if let Some((number, taken)) = short_header(b'$', text.as_bytes()) {
+                prop_assert_eq!(text.find('\r'), Some(taken - 1));
+                prop_assert_eq!(parse_integer(&text.as_bytes()[1..taken - 1]), Some(number));
+            }
+        }
+
+        #[test]
+        fn numbers_of_up_to_nine_digits_make_short_headers(number in 0..1_000_000_000_i64, is_small: bool) {
+            let number = if is_small { number % 100 } else { number };
+            let header = format!("${number}\r");
+            prop_assert_eq!(short_header(b'$', header.as_bytes()), Some((number, header.len())));
+            prop_assert_eq!(short_header(b'*', header.as_bytes()), None);
+            prop_assert_eq!(short_header(b'$', &header.as_bytes()[..header.len() - 1]), None);
         }
     }
 

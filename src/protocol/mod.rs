@@ -23,5 +23,5 @@ pub use answer::{Answer, AnswerReader};
 pub use boundary::{ReplyError, ReplyScanner, Scan};
 pub use delimiter::{Advance, Beginning, Head, RequestDelimiter, Word};
 pub use integer::parse_integer;
-pub use reply::{Reply, Version};
+pub use reply::{Reply, Version, encode_push};
 pub use request::{ProtocolError, Request, RequestDecoder, RequestLimits, encode_request};

@@ -90,6 +90,11 @@ impl Reply {
     }
 }
 
+/// Appends `>3`: no reply, but something that a client is told unasked. RESP3 only.
+pub fn encode_push(elements: &[Reply], out: &mut BytesMut) {
+    encode_all(b'>', elements, Version::Resp3, out);
+}
+
 fn encode_all(kind: u8, elements: &[Reply], version: Version, out: &mut BytesMut) {
     write_line(kind, wire_length(elements.len()), out);
     for element in elements {

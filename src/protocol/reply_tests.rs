@@ -56,6 +56,13 @@ fn a_text_with_line_ends_stays_one_reply() {
     }
 }
 
+#[test]
+fn a_push_is_told_from_a_reply_by_its_first_byte() {
+    let mut out = BytesMut::new();
+    encode_push(&[Reply::Bulk("rlock-lost".into()), Reply::Bulk("job".into())], &mut out);
+    assert_eq!(&out[..], b">2\r\n$10\r\nrlock-lost\r\n$3\r\njob\r\n");
+}
+
 fn replies() -> impl Strategy<Value = Reply> {
     let scalar = prop_oneof![
         "[ -~é\r\n]{0,12}".prop_map(|text| Reply::Status(text.into())),

@@ -52,11 +52,9 @@ impl Drop for Unconfirmed {
 impl Service {
     /// Withdraws locks whose grants could not be delivered.
     pub(super) fn forget(&self, undelivered: impl IntoIterator<Item = LockReply>) {
-        for reply in undelivered {
-            if let LockReply::Granted { grant, .. } = reply {
-                self.counters.rlock_abandoned.increment();
-                drop(grant);
-            }
+        for grant in undelivered.into_iter().flat_map(LockReply::into_grants) {
+            self.counters.rlock_abandoned.increment();
+            drop(grant);
         }
     }
 
@@ -82,43 +80,55 @@ impl Session {
     /// Writes what is owed, takes leave, and waits a while for the client to do the same.
     pub(super) async fn close(mut self) {
         let mut through = self.through.take();
+        let mut has_run = through.as_ref().is_none_or(|through| through.has_run_all());
         if let Some(through) = &mut through {
             self.take_over_replies(through);
         }
         let rest = std::mem::take(&mut self.input);
-        self.take_leave().await;
+        let tenancy = self.tenancy.take();
+        tenancy.lose();
+        if has_run {
+            tenancy.release_known();
+        }
+        let is_broken = !self.take_leave(tenancy.is_in_doubt()).await;
         if let Some(through) = through {
-            through.see_off(rest).await;
+            has_run |= through.see_off(rest).await;
+        }
+        if has_run {
+            tenancy.release_rest(is_broken);
         }
     }
 
-    async fn take_leave(mut self) {
+    /// Returns whether the client has read all that it was told, as far as can be known: looked at when that is `asked`.
+    async fn take_leave(mut self, asked: bool) -> bool {
         while self.stage != Stage::Broken && !self.replies.is_empty() {
             let before = self.replies.unwritten_bytes();
             self.write();
             if self.replies.unwritten_bytes() >= before {
                 // As long as it takes, if only some bytes go out each while.
                 let room = timeout(LINGERING_CLOSE, self.socket.ready(Interest::WRITABLE)).await;
-                if !matches!(room, Ok(Ok(_))) {
+                if !matches!(room, Ok(Ok(()))) {
                     tracing::debug!("closing a client that does not read its last replies");
                     self.give_up();
                 }
             }
         }
         if self.stage == Stage::Broken {
-            return;
+            return false;
         }
-        let told = self.socket.shutdown_write();
-        let stayed = match told {
+        // Behind the end of both streams no reset would be heard of.
+        let heard = if asked && self.caller.has_left() { watch(&self.socket).await } else { Ok(()) };
+        let stayed = match heard.and_then(|()| self.socket.shutdown_write()) {
             Ok(()) if self.caller.has_left() && self.unconfirmed.0.is_empty() => Ok(()),
             Ok(()) if self.caller.has_left() => watch(&self.socket).await,
             Ok(()) => timeout(LINGERING_CLOSE, discard(&mut self.socket)).await.unwrap_or(Ok(())),
             Err(error) => Err(error),
         };
-        if let Err(error) = stayed {
+        if let Err(error) = &stayed {
             tracing::debug!(%error, "the client was gone before its last replies came");
             self.unconfirmed.withdraw(&self.service);
         }
+        stayed.is_ok()
     }
 }
 

@@ -22,41 +22,41 @@ mod lock_reply;
 mod mode;
 mod owed;
 mod phase;
+mod readiness;
 mod reply_queue;
 mod requests;
+mod running;
 mod service;
 mod subscriptions;
+mod tenancy;
 mod through;
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use tokio::io::Interest;
-use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 pub(crate) use door::take_in;
 pub use service::{Facts, Service};
 
 use self::closing::Unconfirmed;
-use self::idle::expired;
+use self::idle::Idle;
 use self::lanes::Lanes;
 use self::lock_reply::{Finished, Launch, LockReply};
+use self::readiness::ready;
 use self::reply_queue::ReplyQueue;
+use self::running::Running;
+use self::tenancy::Tenancy;
 use self::through::Through;
-use crate::command::Resources;
 use crate::coordinator::Caller;
 use crate::limits::{OUTPUT_CHUNK_BYTES, READ_AHEAD_BYTES};
 use crate::local::Connection;
 use crate::net::{Peer, Socket};
 use crate::protocol::RequestDecoder;
+use crate::router::LocalRequest;
 
 #[cfg(doc)]
 use crate::coordinator::Grant;
@@ -102,17 +102,20 @@ struct Session {
     startable: VecDeque<Launch>,
     /// Lock commands that were read and have not ended.
     in_flight: usize,
+    /// Those of them that may stand in line.
+    waiting: usize,
     caller: Arc<Caller>,
     /// Grants whose replies were written to a client whose stream had ended.
     unconfirmed: Unconfirmed,
-    /// How long the connection may be of no use before it is closed.
-    idle_limit: Option<Duration>,
+    idle: Idle,
+    /// The locks that are bound to the connection.
+    tenancy: Tenancy,
+    /// A RESET that waits for what is under way.
+    reset: Option<LocalRequest>,
     /// The way to the upstream, where there is one.
     through: Option<Box<Through>>,
     /// Commands sent to it that were not counted yet.
     relayed: u64,
-    /// When it was last of any; kept up to date only where there is a limit.
-    active_at: Instant,
 }
 
 impl Session {
@@ -125,9 +128,11 @@ impl Session {
         let registration = service.clients.register(peer.to_string(), local_address, service.clock.now());
         Self {
             connection: Connection::new(registration, service.asks_for_password()),
-            idle_limit: service.limits.idle_timeout,
+            idle: Idle::new(service.limits.idle_timeout),
             through: service.upstreams.clone().map(|upstreams| Through::new(upstreams, &service.limits)),
             relayed: 0,
+            tenancy: Tenancy::new(Arc::clone(&service.coordinator)),
+            reset: None,
             service,
             socket,
             stage: Stage::Open,
@@ -138,29 +143,33 @@ impl Session {
             lanes: Lanes::default(),
             startable: VecDeque::new(),
             in_flight: 0,
+            waiting: 0,
             caller: Arc::default(),
             unconfirmed: Unconfirmed::default(),
-            active_at: Instant::now(),
         }
     }
 
     async fn run(mut self) {
-        let mut running = FuturesUnordered::new();
+        let mut running = Running::new();
         let mut drain_begun = pin!(self.service.drain.begun());
-        let mut idle = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
         let mut draining = false;
         loop {
             self.read();
             self.take_requests();
             loop {
-                // In the order given: futures that were pushed are polled first in, first out.
                 while let Some(launch) = self.next_launch() {
-                    running.push(launch.execute(Arc::clone(&self.service.coordinator), Arc::clone(&self.caller)));
+                    let tenant = self.tenancy.tenant();
+                    if launch.command.waits() {
+                        running.stand(launch.stand_in_line(&self.service, &self.caller, tenant));
+                    } else {
+                        running.push(launch.execute(Arc::clone(&self.service), Arc::clone(&self.caller), tenant));
+                    }
                 }
-                let Some(Some(finished)) = running.next().now_or_never() else { break };
+                let Some(finished) = running.ended() else { break };
                 self.finish(finished);
             }
             self.relay();
+            self.tell_losses();
             self.write();
             if self.is_over() {
                 break;
@@ -174,18 +183,15 @@ impl Session {
             let interest = self.interest();
             tokio::select! {
                 biased;
-                finished = next(&mut running) => self.finish(finished),
+                finished = running.next() => self.finish(finished),
                 () = ready(&self.socket, interest) => self.look_whether_lost(interest),
+                () = self.tenancy.bereaved() => {}
                 () = through::moved(self.through.as_mut(), self.service.limits.buffer_bytes) => {}
                 () = &mut drain_begun, if !draining => {
-                    // A holder gets the chance to release; one that is silent is not waited for to the end.
                     draining = true;
-                    let limit = self.idle_limit.map_or(self.service.drain_idle, |limit| limit.min(self.service.drain_idle));
-                    self.idle_limit = Some(limit);
-                    self.active_at = Instant::now();
-                    idle = Some(Box::pin(sleep(limit)));
+                    self.begin_to_drain();
                 }
-                () = expired(&mut idle) => self.look_whether_idle(&mut idle),
+                () = self.idle.expired() => self.look_whether_idle(),
             }
         }
         self.close().await;
@@ -193,7 +199,7 @@ impl Session {
 
     /// Takes what has come from the socket, if there is use for it.
     fn read(&mut self) {
-        if !self.wants_bytes() {
+        if !self.wants_bytes() || !self.socket.is_readable() {
             return;
         }
         match &mut self.through {
@@ -203,11 +209,17 @@ impl Session {
         match self.socket.try_read(&mut self.input) {
             Ok(0) => {
                 self.caller.leave();
-                self.stage = Stage::Ended;
+                if self.stage == Stage::Open {
+                    self.tenancy.close();
+                    self.stage = Stage::Ended;
+                }
             }
+            // Read for the end of the stream, which whoever stands in line must not miss.
+            Ok(_) if self.stage == Stage::Stopped => self.input.clear(),
             Ok(_) => {
                 self.starved = false;
                 self.touch();
+                self.tenancy.hear();
                 if let Some(through) = &mut self.through {
                     through.try_again();
                 }
@@ -241,6 +253,7 @@ impl Session {
 
     fn finish(&mut self, finished: Finished) {
         self.in_flight -= 1;
+        self.waiting -= usize::from(finished.waited);
         self.touch();
         if let Some(through) = &mut self.through {
             through.stir();
@@ -251,24 +264,6 @@ impl Session {
         } else {
             self.replies.settle(finished.reply, finished.settled);
         }
-    }
-
-    /// The next lock command that may begin.
-    fn next_launch(&mut self) -> Option<Launch> {
-        while let Some(launch) = self.startable.pop_front() {
-            // A lock that nobody can be told of is not asked for. What was asked to be released is released.
-            if self.stage != Stage::Broken || !launch.command.takes() {
-                return Some(launch);
-            }
-            self.in_flight -= 1;
-            self.leave_lanes(&launch.command.resources(), launch.command.waits());
-        }
-        None
-    }
-
-    fn leave_lanes(&mut self, resources: &Resources, waited: bool) {
-        let startable = &mut self.startable;
-        self.lanes.leave(resources, waited, |next| startable.push_back(Launch { read_at: None, ..next }));
     }
 
     /// Writes what may leave, until nothing is left or the socket takes no more.
@@ -282,11 +277,18 @@ impl Session {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
                 Err(error) => return self.lose(&error),
             };
-            let Self { replies, service, unconfirmed, caller, .. } = self;
+            let Self { replies, service, unconfirmed, tenancy, caller, .. } = self;
             replies.wrote(count, |delivered| {
-                if let LockReply::Granted { grant, read_at } = delivered {
-                    service.note_latency(&grant, read_at);
-                    if caller.has_left() { unconfirmed.push(grant) } else { grant.hand_over() }
+                if let LockReply::Granted { grant, read_at } = &delivered {
+                    service.note_latency(grant, *read_at);
+                }
+                for grant in delivered.into_grants() {
+                    // One that is bound is released with the connection.
+                    if caller.has_left() && !grant.is_bound() {
+                        unconfirmed.push(grant);
+                    } else {
+                        tenancy.hand_over(grant);
+                    }
                 }
             });
             if count < length {
@@ -308,6 +310,11 @@ impl Session {
     /// The connection has failed.
     fn lose(&mut self, error: &io::Error) {
         tracing::debug!(%error, "the connection is lost");
+        // Linux says so of a stream that had ended before: one that is cut off in its middle is reset.
+        let had_ended = cfg!(target_os = "linux") && error.kind() == ErrorKind::BrokenPipe;
+        if had_ended && self.stage == Stage::Open {
+            self.tenancy.close();
+        }
         self.unconfirmed.withdraw(&self.service);
         self.give_up();
     }
@@ -315,81 +322,11 @@ impl Session {
     /// Nothing can be written any more, or shall be: grants that were not delivered are withdrawn.
     fn give_up(&mut self) {
         self.stage = Stage::Broken;
+        self.tenancy.lose();
         self.caller.leave();
         self.service.forget(self.replies.abandon());
         // So that the peer learns it now, and not when the last lock command has ended. It may be gone already.
         let _ = self.socket.shutdown();
-    }
-
-    /// Whether another request may be taken on: nothing is full.
-    fn may_take(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Ended)
-            && self.in_flight < self.service.limits.pipeline_depth
-            && self.replies.unwritten_bytes() <= self.service.limits.buffer_bytes
-    }
-
-    fn wants_bytes(&self) -> bool {
-        let has_room = match &self.through {
-            None => self.starved && self.may_take(),
-            // What is behind a closed gate is read as far as the buffer goes; what is open is passed on.
-            Some(through) if self.starved => through.cleared() < self.service.limits.buffer_bytes,
-            Some(_) => self.input.len() < self.service.limits.buffer_bytes,
-        };
-        self.stage == Stage::Open && has_room
-    }
-
-    /// Whether there is more to do without waiting for anything.
-    fn may_go_on(&self) -> bool {
-        match &self.through {
-            None => !self.starved && self.may_take(),
-            Some(through) => {
-                through.is_stirred()
-                    && (!self.starved || through.is_gate_closed())
-                    && matches!(self.stage, Stage::Open | Stage::Ended)
-            }
-        }
-    }
-
-    /// What the socket is waited for; at least its failure, as long as something can be written to it.
-    fn interest(&self) -> Option<Interest> {
-        let has_replies = self.through.as_ref().is_some_and(|through| self.replies.is_empty() && through.has_replies());
-        let wants_room = self.stage != Stage::Broken && (self.replies.is_ready() || has_replies);
-        match (self.wants_bytes(), wants_room) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            // It may break all the same.
-            (false, false) => (self.stage != Stage::Broken).then_some(Interest::ERROR),
-        }
-    }
-
-    /// Whether there is nothing left to run. What is left to write is written while closing.
-    fn is_over(&self) -> bool {
-        self.in_flight == 0
-            && match self.stage {
-                Stage::Open => false,
-                Stage::Ended => {
-                    let is_finished = self.through.as_ref().is_none_or(|through| through.is_finished());
-                    self.starved && self.replies.is_empty() && is_finished
-                }
-                Stage::Stopped | Stage::Broken => true,
-            }
-    }
-}
-
-/// The next lock command that ends.
-async fn next<F: Future>(running: &mut FuturesUnordered<F>) -> F::Output {
-    match running.next().await {
-        Some(output) => output,
-        None => pending().await,
-    }
-}
-
-/// Waits until the socket can go on. An error is not told here: it shows when the socket is used.
-async fn ready(socket: &Socket, interest: Option<Interest>) {
-    match interest {
-        Some(interest) => drop(socket.ready(interest).await),
-        None => pending().await,
     }
 }
 

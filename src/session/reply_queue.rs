@@ -121,6 +121,12 @@ impl<T: Timed> ReplyQueue<T> {
         self.output.extend_from_slice(messages);
     }
 
+    /// The protocol that the client speaks where [`interject`](Self::interject) puts something, if that may be another
+    /// than the connection's: that of the first lock command whose reply has not left.
+    pub(super) fn front_version(&self) -> Option<Version> {
+        self.line.front().map(|place| place.version)
+    }
+
     /// Keeps the place of a lock command's reply.
     pub(super) fn reserve(&mut self, version: Version) -> ReplyId {
         let id = ReplyId(self.first + self.line.len() as u64);

@@ -13,7 +13,7 @@ use crate::coordinator::Coordinator;
 use crate::counters::Counters;
 use crate::drain::Drain;
 use crate::latency::Latency;
-use crate::limits::DRAIN_IDLE_FRACTION;
+use crate::limits::{DRAIN_CLOSING, DRAIN_QUIET_FRACTION};
 use crate::local::{Environment, Snapshot};
 use crate::lock::Moment;
 use crate::relay::Upstreams;
@@ -28,8 +28,10 @@ pub struct Service {
     pub(crate) seats: Arc<Semaphore>,
     pub(crate) latency: Latency,
     pub(crate) drain: Drain,
-    /// How long a client that says nothing is kept once the drain has begun.
-    pub(crate) drain_idle: Duration,
+    /// How long a client that says nothing, and is owed nothing, is kept once the drain has begun.
+    pub(crate) drain_quiet: Duration,
+    /// How long any other is.
+    pub(crate) drain_open: Duration,
     pub(crate) limits: Limits,
     pub(crate) command_limits: CommandLimits,
     pub(crate) tcp: Tcp,
@@ -66,6 +68,7 @@ impl Service {
         primaries: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Arc<Self> {
         let upstreams = Upstreams::new(config, &counters);
+        let drain_quiet = config.shutdown_grace / DRAIN_QUIET_FRACTION;
         Arc::new(Self {
             clock: coordinator.clock(),
             coordinator,
@@ -74,7 +77,8 @@ impl Service {
             seats: Arc::new(Semaphore::new(facts.max_clients)),
             latency: Latency::new(),
             drain,
-            drain_idle: config.shutdown_grace / DRAIN_IDLE_FRACTION,
+            drain_quiet,
+            drain_open: config.shutdown_grace.saturating_sub(DRAIN_CLOSING.min(drain_quiet)),
             limits: config.limits,
             command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift, config.max_wait),
             tcp: config.tcp,

@@ -320,7 +320,7 @@ async fn a_web_browser_is_hung_up_on() {
 
 #[tokio::test]
 async fn a_drain_answers_what_is_under_way_refuses_new_locks_and_closes_quiet_clients() {
-    let mut proxy = Proxy::start(|config| config.shutdown_grace = Duration::from_millis(800)).await;
+    let mut proxy = Proxy::start(|config| config.shutdown_grace = Duration::from_secs(8)).await;
     proxy.script.hold_key("a");
     let mut idle = proxy.connect().await;
     let mut busy = proxy.connect().await;

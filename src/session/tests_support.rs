@@ -10,16 +10,19 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod settings;
+
 use super::{Facts, Service, take_in};
 use crate::clock::Clock;
-use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
-use crate::coordinator::{Coordinator, LockNode, Operation, Rules, SystemEntropy, Ticket, Trouble, Vote};
+use crate::config::{Address, Config};
+use crate::coordinator::{
+    Coordinator, LineLimits, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote,
+};
 use crate::counters::Counters;
 use crate::drain::Drain;
-use crate::limits as defaults;
 use crate::local::Snapshot;
 use crate::lock::{
-    AcquireVote, Drift, ExtendVote, Holder, Moment, Quorum, RaiseVote, ReleaseVote, Resource, SignVote, Token, Ttl,
+    AcquireVote, ExtendVote, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, Resource, SignVote, Token,
 };
 use crate::net::Listener;
 
@@ -98,7 +101,7 @@ impl Script {
             if index == 0 {
                 state.log.push(describe(&operation));
             }
-            if state.hold_all || state.held_keys.contains(key(&operation).as_bytes()) {
+            if state.hold_all || state.held_keys.contains(operation.resource().as_bytes()) {
                 state.held.push((index, operation));
                 None
             } else {
@@ -135,6 +138,8 @@ impl Script {
                     _ => SignVote::Changed,
                 });
             }
+            Operation::Inspect { ticket, .. } => ticket.answer(InspectVote::Free),
+            Operation::Announce { .. } => {}
             Operation::Raise { raise, .. } => depart(raise.ticket, || RaiseVote::Raised(None, true)),
             Operation::Extend { resource, token, ticket, .. } => {
                 depart(ticket, || {
@@ -167,26 +172,18 @@ fn depart<V: Vote>(ticket: Ticket<V>, vote: impl FnOnce() -> V) {
     }
 }
 
-fn key(operation: &Operation) -> &Resource {
-    match operation {
-        Operation::Acquire { resource, .. }
-        | Operation::Sign { resource, .. }
-        | Operation::Raise { resource, .. }
-        | Operation::Extend { resource, .. }
-        | Operation::Release { resource, .. } => resource,
-    }
-}
-
 fn describe(operation: &Operation) -> String {
     let verb = match operation {
         Operation::Acquire { .. } => "acquire",
+        Operation::Announce { .. } => "announce",
         Operation::Sign { .. } => "sign",
         Operation::Raise { .. } => "raise",
+        Operation::Inspect { .. } => "inspect",
         Operation::Extend { .. } => "extend",
         Operation::Release { ticket: Some(_), .. } => "release",
         Operation::Release { ticket: None, .. } => "withdraw",
     };
-    format!("{verb} {}", key(operation).as_bytes().escape_ascii())
+    format!("{verb} {}", operation.resource().as_bytes().escape_ascii())
 }
 
 fn bytes(token: &Token) -> Bytes {
@@ -223,17 +220,19 @@ pub(super) struct Proxy {
     pub(super) address: Address,
     /// Ends when every session of a drained proxy has.
     pub(super) door: JoinHandle<()>,
+    keeper: JoinHandle<()>,
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.door.abort();
+        self.keeper.abort();
     }
 }
 
 impl Proxy {
     pub(super) async fn start(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config();
+        let mut config = settings::config();
         change(&mut config);
         let script = Script::new();
         let nodes = (0..3).map(|index| Arc::new(Node { index, script: Arc::clone(&script) }) as Arc<dyn LockNode>);
@@ -244,11 +243,15 @@ impl Proxy {
             attempts: config.attempts,
             retry_delay: config.retry_delay,
             node_timeout: config.node_timeout,
+            sessions: SessionRules::new(config.session, &config.limits),
             fence_retention: config.fence_retention,
+            lines: LineLimits { waiters: config.limits.waiters, waiters_per_key: config.limits.waiters_per_key },
+            sender: 0,
         };
         let counters = Arc::new(Counters::default());
         let coordinator =
             Coordinator::new(nodes.collect(), rules, Clock::runtime(), Arc::new(SystemEntropy), Arc::clone(&counters));
+        let keeper = tokio::spawn(Arc::clone(&coordinator).keep_leases());
         let facts = Facts {
             started: Moment::from_micros(0),
             run_id: "0".repeat(40),
@@ -262,7 +265,7 @@ impl Proxy {
         let listener = Listener::bind(&config.listen[0]).await.expect("a free port");
         let address = listener.local_address().expect("a bound address");
         let door = tokio::spawn(take_in(Arc::clone(&service), listener));
-        Self { service, script, address, door }
+        Self { service, script, address, door, keeper }
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -283,57 +286,6 @@ impl Proxy {
     /// Waits until every client's session has ended.
     pub(super) async fn deserted(&self) {
         eventually("all sessions have ended", || self.service.clients.count() == 0).await;
-    }
-}
-
-fn config() -> Config {
-    Config {
-        listen: vec![Address::Tcp { host: "127.0.0.1".into(), port: 0 }],
-        primaries: Vec::new(),
-        upstream: None,
-        quorum: Quorum::majority(3).expect("a small set"),
-        key_prefix: Bytes::new(),
-        max_ttl: Ttl::from_millis(defaults::MAX_TTL_MS_DEFAULT).expect("in range"),
-        max_wait: Duration::from_millis(defaults::MAX_WAIT_MS_DEFAULT),
-        attempts: 3,
-        retry_delay: Duration::from_millis(defaults::RETRY_DELAY_MS_DEFAULT),
-        drift: Drift::from_parts_per_million(defaults::CLOCK_DRIFT_PPM_DEFAULT),
-        node_timeout: Duration::from_millis(defaults::NODE_TIMEOUT_MS_DEFAULT),
-        silence_timeout: Duration::from_millis(defaults::SILENCE_TIMEOUT_MS_DEFAULT),
-        connect_timeout: Duration::from_millis(defaults::CONNECT_TIMEOUT_MS_DEFAULT),
-        probe_interval: Duration::from_millis(defaults::PROBE_INTERVAL_MS_DEFAULT),
-        links_per_primary: 1,
-        fence_retention: Duration::from_millis(defaults::FENCE_RETENTION_MS_DEFAULT),
-        shutdown_grace: Duration::from_millis(defaults::SHUTDOWN_GRACE_MS_DEFAULT),
-        worker_threads: 0,
-        password: None,
-        session: config::Session { max_lifetime: None, client_silence: None },
-        tcp: Tcp {
-            keepalive_idle: Duration::from_millis(defaults::KEEPALIVE_IDLE_MS_DEFAULT),
-            keepalive_interval: Duration::from_millis(defaults::KEEPALIVE_INTERVAL_MS_DEFAULT),
-            keepalive_probes: 3,
-            user_timeout: Some(Duration::from_millis(defaults::USER_TIMEOUT_MS_DEFAULT)),
-        },
-        limits: Limits {
-            connections: 100,
-            request_bytes: 1_048_576,
-            request_elements: 1_024,
-            relayed_bulk_bytes: 536_870_912,
-            key_bytes: 4_096,
-            pipeline_depth: 1_024,
-            buffer_bytes: 65_536,
-            output_buffer_bytes: 8_388_608,
-            idle_timeout: None,
-            unauthenticated_elements: 10,
-            unauthenticated_bulk_bytes: 16_384,
-            reply_nesting: 128,
-            waiters: 100_000,
-            waiters_per_key: 10_000,
-            session_locks: 1_000_000,
-            session_locks_per_connection: 1_024,
-            operations_per_primary: 65_536,
-        },
-        log: Log { level: "info".into(), format: LogFormat::Text },
     }
 }
 

@@ -251,8 +251,8 @@ async fn count_and_list_agree_with_the_table() {
     for entry in all.items() {
         assert!(listed.items().contains(&entry.items()[0]), "{entry:?}");
     }
-    let locks = client.call(&words("COMMAND LIST FILTERBY PATTERN r*lock")).await;
-    assert_eq!(locks, Value::Array(vec![Value::bulk("rlock"), Value::bulk("runlock")]));
+    let locks = client.call(&words("COMMAND LIST FILTERBY PATTERN r*unlock")).await;
+    assert_eq!(locks, Value::Array(vec![Value::bulk("runlock"), Value::bulk("rmunlock")]));
 }
 
 #[tokio::test]
@@ -261,6 +261,10 @@ async fn getkeys_names_the_key_and_errs_in_redis_words() {
     for line in ["RLOCK k 1000", "rlock k 1000 OWNER me", "RUNLOCK k t", "REXTEND k t 1000"] {
         let question = [vec!["COMMAND", "GETKEYS"], words(line)].concat();
         assert_eq!(client.call(&question).await, Value::Array(vec![Value::bulk("k")]), "{line}");
+    }
+    for line in ["RMLOCK 2 k l 1000", "rmunlock 2 k l t", "RMEXTEND 2 k l t 1000"] {
+        let question = [vec!["COMMAND", "GETKEYS"], words(line)].concat();
+        assert_eq!(client.call(&question).await, Value::Array(vec![Value::bulk("k"), Value::bulk("l")]), "{line}");
     }
     // The same mistakes with a command of Redis' and with ours.
     for (theirs, ours) in [("ping x", "ping x"), ("nope a", "nope a"), ("set k", "rlock k"), ("pexpire k", "rextend k")]

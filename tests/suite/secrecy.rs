@@ -41,7 +41,15 @@ async fn busy_mix(proxy: &Proxy, nodes: &[ScriptedNode]) -> String {
         let key = format!("job{round}");
         for owner in [&[][..], &["OWNER", "me"]] {
             let lock = granted(&client.call(&[&["RLOCK", &key, "30000"], owner].concat()).await);
-            told.push(format!("{:?}", client.call(&["RLOCK", &key, "30000", "OWNER", "other"]).await));
+            for command in [
+                &["RLOCK", &key, "30000", "OWNER", "other"][..],
+                &["RLOCK", &key, "30000", "WAIT", "5"],
+                &["RMLOCK", "2", &key, "further", "30000"],
+                &["RINSPECT", &key],
+                &["RPRIMARIES"],
+            ] {
+                told.push(format!("{:?}", client.call(command).await));
+            }
             // Then nobody can do anything any more: the server says why, and quotes.
             for node in nodes {
                 for command in ["SET", "EVAL", "EVALSHA"] {

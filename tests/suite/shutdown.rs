@@ -3,26 +3,13 @@
 use std::time::{Duration, Instant};
 
 use support::{
-    Action, ByteClient, Direction, Fault, Kind, PATIENCE, Proxy, ProxyOptions, Relay, ScriptedNode, Value, eventually,
-    shared, unique_key,
+    Action, Direction, Fault, Kind, PATIENCE, Proxy, ProxyOptions, Relay, ScriptedNode, Value, eventually, shared,
+    unique_key,
 };
 
-use crate::common::{granted, no_primary_holds, patient, start};
+use crate::common::{draining, ended, granted, no_primary_holds, patient, start};
 
 const REFUSAL: &str = "ERR the proxy is shutting down";
-
-/// Waits until the proxy has begun to end: it accepts nobody any more.
-async fn draining(proxy: &Proxy) {
-    proxy.wait_for_log("shutting down").await;
-    let closed = async || ByteClient::try_connect(proxy.address()).await.is_err();
-    eventually(closed, "the listening port to be closed").await;
-}
-
-/// Waits for the end, which has to be a good one.
-async fn ended(proxy: &Proxy) {
-    let status = proxy.wait_exit().await;
-    assert_eq!(status.code(), Some(0), "{status}: {}", proxy.log());
-}
 
 /// A proxy with links through `relays` where there are any, in front of nodes that answer SET after so long.
 async fn slow(delay: Duration, settings: &[(&str, u64)], relay: Option<&Relay>, nodes: &[ScriptedNode; 3]) -> Proxy {

@@ -28,7 +28,13 @@ impl Session {
             through.whole = through.arrived.len();
         }
         self.take_over_replies(through);
-        through.link = Link::Lost;
+        // Who ends its own half of the connection after ours has run what it ever will.
+        let has_left = matches!(through.link, Link::Open(_)) && through.leaving.is_some();
+        let in_doubt = !has_left && !through.has_run_all();
+        if through.mode.standing() == Standing::Closing && !through.mode.owes() {
+            self.tenancy.close();
+        }
+        through.link = Link::Lost { in_doubt };
         through.gate = Gate::Open;
         through.deadline = None;
         through.cleared = 0;
@@ -37,6 +43,8 @@ impl Session {
         (through.whole, through.scanned) = (0, 0);
         if matches!(self.stage, Stage::Open | Stage::Ended) {
             self.stage = Stage::Stopped;
+            // Nobody stands in line for a connection that is to be closed.
+            self.caller.call_off();
         }
     }
 
@@ -75,21 +83,23 @@ impl Session {
 impl Through {
     /// Whether a client whose stream has ended has nothing more to expect from the upstream.
     pub(in crate::session) fn is_finished(&self) -> bool {
-        matches!(self.link, Link::Closed | Link::Lost)
+        matches!(self.link, Link::Closed | Link::Lost { .. })
             && matches!(self.gate, Gate::Open | Gate::Reading(_) | Gate::Skipping)
             && self.whole == 0
     }
 
-    /// The client is gone: what it had sent is sent on, and run, before the connection is closed.
-    pub(in crate::session) async fn see_off(mut self: Box<Self>, mut rest: BytesMut) {
+    /// The client is gone: what it had sent is sent on, and run, before the connection is closed. Returns whether that is
+    /// certain.
+    pub(in crate::session) async fn see_off(mut self: Box<Self>, mut rest: BytesMut) -> bool {
         rest.truncate(self.cleared);
-        let Link::Open(_) = self.link else { return };
+        let Link::Open(_) = self.link else { return self.has_run_all() };
         // A server that takes longer is left with what it has.
-        let _ = timeout(LINGERING_CLOSE, self.drain(rest)).await;
+        timeout(LINGERING_CLOSE, self.drain(rest)).await.unwrap_or(false)
     }
 
-    async fn drain(&mut self, mut rest: BytesMut) {
-        let Link::Open(socket) = &mut self.link else { return };
+    /// Returns whether the server has ended the connection in order: it has run what it ever will.
+    async fn drain(&mut self, mut rest: BytesMut) -> bool {
+        let Link::Open(socket) = &mut self.link else { return true };
         let mut ended = false;
         loop {
             while let Ok(count @ 1..) = socket.try_write(&rest) {
@@ -99,13 +109,13 @@ impl Through {
             if rest.is_empty() && !is_owed && !ended {
                 ended = true;
                 if socket.shutdown_write().is_err() {
-                    return;
+                    return false;
                 }
             }
             self.arrived.clear();
             self.arrived.reserve(READ_AHEAD_BYTES);
             match socket.try_read(&mut self.arrived) {
-                Ok(0) => return,
+                Ok(0) => return ended,
                 Ok(_) => {
                     let mut bytes = &self.arrived[..];
                     while let Ok(scan) = self.scanner.scan(bytes)
@@ -122,10 +132,10 @@ impl Through {
                     let interest =
                         if rest.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
                     if socket.ready(interest).await.is_err() {
-                        return;
+                        return false;
                     }
                 }
-                Err(_) => return,
+                Err(_) => return false,
             }
             tokio::task::yield_now().await;
         }

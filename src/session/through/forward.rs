@@ -168,7 +168,7 @@ impl Session {
     fn reach(&mut self, through: &mut Through) -> Option<Step> {
         match through.link {
             Link::Open(_) => Some(Step::Onward),
-            Link::Opening(_) | Link::Lost => Some(Step::Wait),
+            Link::Opening(_) | Link::Lost { .. } => Some(Step::Wait),
             Link::Closed if through.down.is_some() => None,
             Link::Closed => {
                 through.open(&self.connection);
@@ -199,6 +199,7 @@ impl Session {
             return Step::Onward;
         }
         self.connection.reset();
+        self.tenancy.reset();
         through.show_credentials()
     }
 

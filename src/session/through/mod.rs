@@ -43,8 +43,10 @@ enum Link {
     Closed,
     Opening(Opening),
     Open(Socket),
-    /// It has ended, and with it all that lived in it.
-    Lost,
+    /// It has ended, and with it all that lived in it. `in_doubt`: something that was sent over it may still be run.
+    Lost {
+        in_doubt: bool,
+    },
 }
 
 /// A command of the proxy's own that has been read and waits for its turn.
@@ -210,9 +212,14 @@ impl Through {
         self.cleared
     }
 
+    /// Whether the upstream owes the client a reply.
+    pub(super) fn is_owed(&self) -> bool {
+        self.mode.owes()
+    }
+
     /// Whether the client waits for something that may never happen, rightly.
     pub(super) fn is_patient(&self) -> bool {
-        self.mode.owes() || self.mode.is_subscribed() || self.mode.standing() == Standing::Raw
+        self.is_owed() || self.mode.is_subscribed() || self.mode.standing() == Standing::Raw
     }
 
     /// Whether a command of ours waits at the gate: what the client sends behind it is read up to the buffer's limit.
@@ -224,6 +231,20 @@ impl Through {
     /// can come between the parts of another.
     fn is_settled(&self) -> bool {
         self.cleared == 0 && self.question.is_empty() && !self.mode.owes() && !self.in_part
+    }
+
+    /// Whether nothing of what was sent can still be run: it has been, or never will be.
+    pub(super) fn has_run_all(&self) -> bool {
+        match self.link {
+            Link::Closed | Link::Opening(_) => true,
+            Link::Open(_) => self.is_settled() && !self.mode.is_in_doubt(),
+            Link::Lost { in_doubt } => !in_doubt,
+        }
+    }
+
+    /// Whether the client is in the middle of a reply, or its connection is not made of replies any more.
+    pub(super) fn is_inside_reply(&self) -> bool {
+        self.in_part || self.mode.standing() == Standing::Raw
     }
 
     /// What is waited for may never come, where the replies cannot be counted: so not for ever. What a command that
@@ -281,13 +302,23 @@ pub(super) async fn moved(through: Option<&mut Box<Through>>, buffer_bytes: usiz
             tokio::select! {
                 biased;
                 () = super::ready(socket, interest) => {}
-                () = super::expired(leaving) => through.link = Link::Lost,
-                () = super::expired(&mut through.deadline) => {
+                () = elapsed(leaving) => {
+                    through.link = Link::Lost { in_doubt: !through.has_run_all() };
+                }
+                () = elapsed(&mut through.deadline) => {
                     through.deadline = None;
                     (through.is_overdue, through.stirred) = (true, true);
                 }
             }
         }
-        (Link::Closed | Link::Lost, _) => pending().await,
+        (Link::Closed | Link::Lost { .. }, _) => pending().await,
+    }
+}
+
+/// Waits until the time has come, where one is set.
+async fn elapsed(time: &mut Option<Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => pending().await,
     }
 }

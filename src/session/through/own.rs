@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use super::{Gate, Link, NONCE_BYTES, Own, Pending, Question, Through};
-use crate::command::CommandError;
 use crate::command::table::LocalCommand;
+use crate::command::{CommandError, LockCommand};
 use crate::coordinator::{Entropy, SystemEntropy};
 use crate::local;
 use crate::protocol::{Reply, Request, encode_request};
 use crate::relay::Demand;
-use crate::router::{self, LocalRequest, Route, SessionMode};
+use crate::router::{self, Route, SessionMode};
+use crate::session::lock_reply::shutting_down;
 use crate::session::mode::Standing;
 use crate::session::{Session, Stage};
 
@@ -75,8 +76,9 @@ impl Session {
         let now = self.service.clock.now();
         match pending {
             Pending::Lock(command) if command.takes() && self.service.drain.has_begun() => {
-                self.reply(&Reply::Error("ERR the proxy is shutting down".into()));
+                self.reply(&shutting_down());
             }
+            Pending::Lock(LockCommand::Rprimaries) => self.reply(&local::primaries(&self.service.environment(now))),
             Pending::Lock(command) => self.enter(command, now),
             Pending::Mistake(error) => {
                 self.service.counters.count_error(error.kind());
@@ -88,15 +90,6 @@ impl Session {
                     self.reply(&reply);
                 }
             }
-        }
-    }
-
-    pub(super) fn answer_locally(&mut self, request: &LocalRequest) {
-        let now = self.service.clock.now();
-        let answer = local::answer(request, &mut self.connection, &self.service.environment(now));
-        self.reply(&answer.reply);
-        if answer.close {
-            self.stage = Stage::Stopped;
         }
     }
 
@@ -195,6 +188,7 @@ impl Session {
                     _ => {
                         self.reply(&answer.reply);
                         if answer.close {
+                            self.tenancy.close();
                             self.stage = Stage::Stopped;
                         }
                     }

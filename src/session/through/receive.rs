@@ -53,7 +53,10 @@ impl Session {
     fn receive(&mut self, through: &mut Through) {
         let limit = self.service.limits.buffer_bytes;
         let ended = match &mut through.link {
-            Link::Open(socket) if through.arrived.len() < limit => {
+            // Full: what is in it may go on in part by now.
+            Link::Open(_) if through.arrived.len() >= limit => false,
+            Link::Open(socket) if !socket.is_readable() => return,
+            Link::Open(socket) => {
                 buffers::make_room(&mut through.arrived, OUTPUT_CHUNK_BYTES.min(limit));
                 match socket.try_read(&mut through.arrived) {
                     Ok(0) => true,
@@ -69,14 +72,13 @@ impl Session {
                     }
                 }
             }
-            // Full: what is in it may go on in part by now.
-            Link::Open(_) => false,
-            Link::Lost => matches!(self.stage, Stage::Open | Stage::Ended),
+            Link::Lost { .. } => matches!(self.stage, Stage::Open | Stage::Ended),
             Link::Closed | Link::Opening(_) => return,
         };
         self.look_at_replies(through);
         if !matches!(through.gate, Gate::Resetting) && through.mode.take_reset() {
             self.connection.reset();
+            self.tenancy.reset();
         }
         let version = through.mode.version();
         if version != self.connection.version() {

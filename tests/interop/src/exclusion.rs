@@ -1,6 +1,6 @@
 //! A Redlock library and the proxy on the same primaries exclude each other, and each releases only its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::Value;
 
@@ -10,6 +10,9 @@ use crate::programs::Program;
 use crate::stage::{Environment, Stage};
 
 const TTL_MS: &str = "30000";
+
+/// After so long the lock has expired, and what is not there will not come.
+const HANGING: Duration = Duration::from_secs(30);
 
 /// Every promise in turn; the library's name and version.
 pub(crate) async fn check(
@@ -44,8 +47,7 @@ impl Pair<'_> {
     async fn library_holds(&self, driver: &mut Driver) -> Result<(), String> {
         let held = driver.tell(&format!("acquire {} {TTL_MS}", self.key)).await?;
         expect(held.starts_with("held"), format!("acquire: {held}"))?;
-        let before = self.records().await;
-        expect(before.iter().all(|record| *record != Value::simple("none")), format!("records: {before:?}"))?;
+        let before = self.records_everywhere().await?;
 
         let refused = self.proxy(&["RLOCK", &self.key, TTL_MS]).await;
         expect(refused == Value::NullArray, format!("RLOCK: {refused:?}"))?;
@@ -93,6 +95,19 @@ impl Pair<'_> {
 
     async fn proxy(&self, arguments: &[&str]) -> Value {
         self.stage.proxy.command(arguments).await
+    }
+
+    /// The records, once they are on every primary: some libraries do not wait for more than a majority.
+    async fn records_everywhere(&self) -> Result<Vec<Value>, String> {
+        let began = Instant::now();
+        loop {
+            let records = self.records().await;
+            if records.iter().all(|record| *record != Value::simple("none")) {
+                return Ok(records);
+            }
+            expect(began.elapsed() < HANGING, format!("records: {records:?}"))?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What lies under the key on each primary: its type, and the value where that is a string.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use support::relay::Relay;
 use support::servers::{Fleet, Kind, Server, ServerOptions};
-use support::{Proxy, ProxyOptions};
+use support::{Proxy, ProxyOptions, Value};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -40,8 +40,12 @@ impl Stage {
     /// What one program has for itself, and everything it must know.
     pub(crate) async fn of_one_program(&self, name: &str) -> OwnStage {
         let upstream = Relay::start(self.upstream.address());
-        upstream.refuse();
         let proxy = start_proxy(&self.primaries, &upstream.address()).await;
+        // Locks go on without an upstream only where it is known to demand no password: a lock command finds out.
+        let known = proxy.command(&["RUNLOCK", &format!("{name}:nobody's"), "no token"]).await;
+        assert!(known == Value::Integer(0), "RUNLOCK before the outage: {known:?}");
+        upstream.refuse();
+        upstream.cut();
         let switch = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let switch_port = switch.local_addr().expect("it is bound").port();
         let outage_port = proxy.port();
@@ -85,7 +89,10 @@ fn binary() -> PathBuf {
 }
 
 fn options(primaries: &Fleet, upstream: &str) -> ProxyOptions {
-    ProxyOptions::new(primaries.addresses()).argument("--upstream").argument(upstream).await_ready()
+    // A machine that is busy building clients is slow now and then, which is no news about the clients.
+    let patient =
+        ProxyOptions::new(primaries.addresses()).set("node_timeout_ms", 3_000).set("silence_timeout_ms", 10_000);
+    patient.argument("--upstream").argument(upstream).await_ready()
 }
 
 async fn start_proxy(primaries: &Fleet, upstream: &str) -> Proxy {

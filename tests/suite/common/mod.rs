@@ -4,6 +4,7 @@
 //! * `rigs`: real servers with a proxy in front of them, and relays in between where something has to go wrong.
 //! * `locks`: what clients are told, that they hold a lock or why they do not.
 //! * `records`: what the primaries have of it.
+//! * `sessions`: locks that live as long as a connection.
 //! * `scripted`: primaries that say what a real server cannot be made to say.
 //! * `random`: choices that are the same in each run.
 //!
@@ -17,10 +18,14 @@ mod random;
 mod records;
 mod rigs;
 mod scripted;
+mod sessions;
 
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
-pub(crate) use proxies::{PROMPT, PROXY, patient, primary_field, resp3, settled, start, timed, voters};
+pub(crate) use proxies::{
+    PROMPT, PROXY, draining, ended, patient, primary_field, resp3, settled, start, timed, voters,
+};
 pub(crate) use random::Random;
 pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, occupy, outlive};
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};
 pub(crate) use scripted::{on_acquire, scripted};
+pub(crate) use sessions::{SESSION_TTL, bind, bound, counted, none_bound};

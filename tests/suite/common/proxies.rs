@@ -67,3 +67,16 @@ pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let result = work.await;
     (result, started.elapsed())
 }
+
+/// Waits until the proxy has begun to end: it accepts nobody any more.
+pub(crate) async fn draining(proxy: &Proxy) {
+    proxy.wait_for_log("shutting down").await;
+    let closed = async || ByteClient::try_connect(proxy.address()).await.is_err();
+    eventually(closed, "the listening port to be closed").await;
+}
+
+/// Waits for the end, which has to be a good one.
+pub(crate) async fn ended(proxy: &Proxy) {
+    let status = proxy.wait_exit().await;
+    assert_eq!(status.code(), Some(0), "{status}: {}", proxy.log());
+}

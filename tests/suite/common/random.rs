@@ -25,6 +25,11 @@ impl Random {
         usize::try_from(self.bits() % limit as u64).expect("below a usize")
     }
 
+    /// One of these.
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
     /// A byte.
     pub(crate) fn byte(&mut self) -> u8 {
         self.bits().to_le_bytes()[0]

@@ -4,11 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use support::{ByteClient, Direction, Kind, Proxy, Relay, Server, ServerOptions, Value, eventually};
+use support::{ByteClient, Direction, Kind, Proxy, Relay, Server, ServerOptions, Value, eventually, shared};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Front, proxy_before};
+use super::{Front, PROXY, options, proxy_before, voting};
 
 const MEGABYTE: u64 = 1024 * 1024;
 
@@ -195,5 +195,35 @@ async fn a_message_larger_than_the_buffer_passes_when_a_lock_command_ends() {
                 _ => messages += 1,
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_does_not_fit_the_smallest_buffer_follows_a_lock_reply() {
+    let kind = Kind::any();
+    let upstream = Server::start(kind, ServerOptions::default()).await;
+    let options = options(shared(kind, 3).await.addresses(), &upstream.address()).set("limits.buffer_bytes", 4_096);
+    let proxy = Proxy::start(PROXY, options).await;
+    voting(&proxy, shared(kind, 3).await).await;
+    let mut client = proxy.connect().await;
+    let value = "v".repeat(20_000);
+    assert_eq!(client.call(&["SET", "a", &value]).await, Value::ok());
+    let reply = format!(":0\r\n$20000\r\n{value}\r\n");
+    for _ in 0..200 {
+        client.send_raw("RUNLOCK fits x\r\nGET a\r\n").await;
+        client.expect_bytes(&reply).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deep_pipeline_whose_replies_are_read_late_passes_whole() {
+    let front = Front::start(Kind::any()).await;
+    let mut client = front.proxy.connect().await;
+    let value = "x".repeat(1_000);
+    client.send_raw("SET a ".to_owned() + &value + "\r\n" + &"GET a\r\n".repeat(50_000)).await;
+    client.expect_bytes("+OK\r\n").await;
+    let reply = format!("$1000\r\n{value}\r\n").repeat(1_000);
+    for _ in 0..50 {
+        client.expect_bytes(&reply).await;
     }
 }

@@ -4,19 +4,19 @@
 use std::time::Duration;
 
 use support::servers::shared;
-use support::{Fleet, Kind, Proxy, ProxyOptions, Server, ServerOptions, Value, eventually};
+use support::{Fleet, Kind, Proxy, ProxyOptions, Server, ServerOptions, Value};
 
+use crate::common::{PROXY, every_primary_holds, voters};
+
+mod commands;
 mod differential;
+mod draining;
 mod memory;
 mod modes;
 mod order;
 mod outage;
-mod random;
 mod replies;
 mod stuck;
-
-/// The program under test.
-const PROXY: &str = env!("CARGO_BIN_EXE_redlock-proxy");
 
 /// The ttl of locks that must not expire while a test runs.
 const LONG: &str = "60000";
@@ -55,8 +55,7 @@ impl Front {
 
 /// Waits until every primary votes.
 async fn voting(proxy: &Proxy, primaries: &Fleet) {
-    let all = async || proxy.counter("primaries_voting").await == primaries.len() as u64;
-    eventually(all, "every primary to vote").await;
+    voters(proxy, primaries.len()).await;
 }
 
 /// The token in a grant; panics on any other reply.
@@ -69,12 +68,6 @@ fn granted(reply: &Value) -> String {
         }
         other => panic!("not a grant: {other:?}"),
     }
-}
-
-/// Waits until every primary holds `token` under `key`: a verdict does not wait for the last of them.
-async fn every_primary_holds(primaries: &Fleet, key: &str, token: &str) {
-    let holds = async || primaries.get(key).await.iter().all(|value| value.as_deref() == Some(token));
-    eventually(holds, format_args!("every primary to hold {key} for {token}")).await;
 }
 
 /// The bytes of a pipeline.

@@ -16,8 +16,8 @@ use support::{
 };
 use tokio::time::timeout;
 
-use super::random::Random;
 use super::{Front, LONG, PROXY, SLOW, every_primary_holds, granted, options, pipeline, voting};
+use crate::common::Random;
 
 /// Turns in a test, and the keys over which they are spread.
 const TURNS: u64 = 1000;

@@ -48,7 +48,10 @@ async fn no_lock_without_the_password_that_the_upstream_demands() {
         let mut client = proxy.connect().await;
         // The first thing said on a connection.
         may_not_lock(&mut client, kind, "NOAUTH").await;
-        assert!(client.call(&["GET", "k"]).await.is_error_with("NOAUTH"));
+        for command in [&["GET", "k"][..], &["INFO", "redlock"], &["RUNLOCK", "k", "t"], &["COMMAND", "DOCS"]] {
+            let reply = client.call(command).await;
+            assert!(reply.is_error_with("NOAUTH"), "{command:?}: {reply:?}");
+        }
         assert!(client.call(&["AUTH", "wrong"]).await.is_error_with("WRONGPASS"));
         may_not_lock(&mut client, kind, "NOAUTH").await;
         assert_eq!(client.call(&["AUTH", PASSWORD]).await, Value::ok());
@@ -128,7 +131,13 @@ async fn with_a_password_of_its_own_the_proxy_asks_for_it_and_gives_the_upstream
         assert_eq!(client.call(&["GET", "k"]).await, Value::bulk("v"));
         may_lock(&mut client).await;
 
-        // In one piece: the upstream hears of the protocol before it is asked in it.
+        client.call(&["HELLO", "3", "AUTH", "default", "front", "SETNAME", "worker"]).await;
+        assert_eq!(client.call(&["CLIENT", "GETNAME"]).await, Value::bulk("worker"));
+
+        // In one piece: the upstream hears of the protocol before it is asked in it, and RESET takes one password away only.
+        let mut client = ByteClient::connect(proxy.address()).await;
+        client.send_raw("AUTH front\r\nRESET\r\nGET k\r\nAUTH front\r\nGET k\r\n").await;
+        client.expect_bytes("+OK\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n$1\r\nv\r\n").await;
         for _ in 0..20 {
             let mut client = ByteClient::connect(proxy.address()).await;
             let hello: &[&str] = &["HELLO", "3", "AUTH", "default", "front"];
@@ -178,8 +187,11 @@ async fn without_an_upstream_locks_go_on_and_ordinary_commands_say_what_is_wrong
         assert!(client.call(&["CLIENT", "ID"]).await.integer() > 0);
         assert_eq!(client.call(&["PING"]).await, Value::simple("PONG"));
         may_lock(&mut client).await;
-        let down = client.call(&["GET", "k"]).await;
-        assert!(down.is_error_with("UPSTREAMDOWN ") && down.text().contains(&away.relay.address()), "{down:?}");
+        let down = Value::error(format!("UPSTREAMDOWN {}: connection refused", away.relay.address()));
+        let large = "x".repeat(3_000_000);
+        for command in [&["GET", "k"][..], &["SELECT", "1"], &["MULTI"], &["SET", "k", &large]] {
+            assert_eq!(client.call(command).await, down);
+        }
         let [job, data] = ["job", "data"].map(unique_key);
         let commands: [&[&str]; 5] =
             [&["SET", &data, "v"], &["RLOCK", &job, LONG], &["MULTI"], &["RUNLOCK", &job, "t"], &["EXEC"]];
@@ -212,7 +224,7 @@ async fn before_the_upstream_was_ever_seen_nobody_may_lock() {
         let proxy = proxy_before(kind, &relay.address()).await;
         let mut client = proxy.connect().await;
         assert_eq!(client.call(&["PING"]).await, Value::simple("PONG"));
-        may_not_lock(&mut client, kind, "").await;
+        may_not_lock(&mut client, kind, "UPSTREAMDOWN").await;
         relay.heal();
         let asked = async || client.call(&["GET", "k"]).await.is_error_with("NOAUTH");
         eventually(asked, "the upstream to ask for its password").await;
@@ -241,6 +253,35 @@ async fn a_connection_whose_upstream_is_lost_is_closed_and_a_new_one_starts_anew
         let mut client = away.proxy.connect().await;
         let back = async || client.call(&["EXEC"]).await == Value::error("ERR EXEC without MULTI");
         eventually(back, "an upstream that knows of no transaction").await;
+    }
+}
+
+#[tokio::test]
+async fn the_upstreams_end_closes_the_client_behind_what_had_come() {
+    for &kind in Kind::all() {
+        let mut upstream = Server::start(kind, ServerOptions::default()).await;
+        let proxy = proxy_before(kind, &upstream.address()).await;
+        let mut client = proxy.connect().await;
+        client.send_raw("SELECT 1\r\nSET a 1\r\nBLPOP nothing 0\r\nGET a\r\n").await;
+        client.expect_bytes("+OK\r\n+OK\r\n").await;
+        upstream.kill();
+        client.expect_eof().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_accepts_and_says_nothing_holds_no_lock_up() {
+    for &kind in Kind::all() {
+        let mut away = Away::start(kind).await;
+        away.upstream.pause();
+        let mut client = away.proxy.connect().await;
+        may_lock(&mut client).await;
+        let silent = client.call(&["GET", "k"]).await;
+        assert!(silent.is_error_with("UPSTREAMDOWN") && silent.text().contains("timed out after"), "{silent:?}");
+        assert_eq!(client.call(&["PING"]).await, Value::simple("PONG"));
+        may_lock(&mut client).await;
+        away.upstream.resume();
+        eventually(async || !client.call(&["GET", "k"]).await.is_error(), "the upstream to be back").await;
     }
 }
 

@@ -10,8 +10,8 @@ use support::resp::encode_command;
 use support::servers::shared;
 use support::{ByteClient, Kind, Proxy, Relay, Server, ServerOptions, Value, unique_key};
 
-use super::random::Random;
 use super::{LONG, PROXY, SLOW, options, voting};
+use crate::common::Random;
 
 /// Clients side by side, the pipelines of each, and the commands in each.
 const CLIENTS: u64 = 6;

@@ -53,6 +53,21 @@ async fn a_client_that_ends_with_a_lock_command_behind_a_blocked_one_is_not_kept
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_waited_and_is_gone_takes_nothing() {
+    for &kind in Kind::all() {
+        let front = Front::start(kind).await;
+        let mut waiting = front.proxy.connect().await;
+        waiting.send_raw("BLPOP list 0\r\n").await;
+        let blocked = async |count: &str| front.upstream.info("blocked_clients").await.as_deref() == Some(count);
+        eventually(async || blocked("1").await, "it to wait").await;
+        drop(waiting);
+        eventually(async || blocked("0").await, "the upstream to hear of its end").await;
+        front.upstream.command(&["RPUSH", "list", "element"]).await;
+        assert_eq!(front.upstream.command(&["LLEN", "list"]).await, Value::Integer(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_that_is_refused_does_not_let_others_lock_without_the_password() {
     let kind = Kind::any();
     let mut upstream =

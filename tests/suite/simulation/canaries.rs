@@ -4,6 +4,7 @@
 //! A canary that sings no more says that the generator has lost the histories which that rule is there for.
 
 use super::checker::Claim;
+use super::directed::put_back_behind_a_release;
 use super::plan::Plan;
 use super::{from_environment, run};
 
@@ -34,6 +35,12 @@ pub(super) enum Canary {
     OnlyTheLastKilled,
     /// Two nodes are one server.
     OneServerVotesTwice,
+    /// A renewal sets a record anew where its first SET got no answer.
+    PutBackWhereSilent,
+    /// Who does not want to wait asks the primaries although others stand in line.
+    NewcomersPassTheLine,
+    /// Who wants to wait is kept waiting for a second longer.
+    WaitsASecondLonger,
     /// A fencing number needs a majority of the primaries that granted the lock.
     MajorityOfGrantersForTheFence,
     /// A fencing number accepted by a primary that refused the lock counts.
@@ -110,7 +117,8 @@ fn an_extension_that_shortens_lets_two_hold_one_lock() {
 
 #[test]
 fn signing_by_the_owners_name_overwrites_the_record_of_its_next_grant() {
-    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &[Claim::Exclusion], 2_000);
+    let may = [Claim::Exclusion, Claim::ReleasedIsGone];
+    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &may, 2_000);
 }
 
 #[test]
@@ -131,6 +139,24 @@ fn bytes_of_the_connection_before_the_last_leave_a_ghost() {
 #[test]
 fn one_server_that_votes_twice_says_of_a_held_lock_that_it_is_not() {
     must_be_caught(Canary::OneServerVotesTwice, Claim::ValidityStands, &[Claim::Exclusion, Claim::Progress], 100);
+}
+
+/// No luck brings this about: the history is told to the world step by step.
+#[test]
+fn putting_back_where_a_set_was_silent_keeps_a_lock_that_was_released() {
+    assert_eq!(put_back_behind_a_release(None), None);
+    let claim = put_back_behind_a_release(Some(Canary::PutBackWhereSilent));
+    assert_eq!(claim, Some(Claim::ReleasedIsGone));
+}
+
+#[test]
+fn newcomers_that_ask_for_themselves_overtake_the_line() {
+    must_be_caught(Canary::NewcomersPassTheLine, Claim::Overtaken, &[], 50);
+}
+
+#[test]
+fn a_waiter_that_is_kept_for_too_long_is_missed() {
+    must_be_caught(Canary::WaitsASecondLonger, Claim::Overdue, &[], 50);
 }
 
 #[test]

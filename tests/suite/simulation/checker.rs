@@ -39,6 +39,10 @@ pub(super) enum Claim {
     Hung,
     /// With all well again, a free lock could not be taken.
     Progress,
+    /// Somebody came after a waiter of the same proxy and had the lock before it.
+    Overtaken,
+    /// A waiter was answered long after its time.
+    Overdue,
 }
 
 #[derive(Debug, Clone)]
@@ -113,7 +117,6 @@ pub(super) struct Checker {
     holders: Vec<Vec<Token>>,
     pub(super) history: History,
     pub(super) violation: Option<Violation>,
-    grants: u64,
     /// Commands whose clients left before the answer.
     pub(super) left: u64,
     /// Grants of which nothing was left when the reply was to be written.
@@ -129,7 +132,6 @@ impl Checker {
             holders: vec![Vec::new(); keys],
             history: History::default(),
             violation: None,
-            grants: 0,
             left: 0,
             too_late: 0,
         }
@@ -197,8 +199,8 @@ impl Checker {
         self.acquire_failed(now, id, "RLOCK left under way through proxy");
     }
 
-    /// The reply was written: the client has the lock and counts on it. Returns the grant's place among all.
-    pub(super) fn acquired(&mut self, now: Micros, id: RequestId, token: &Token, validity: Validity) -> u64 {
+    /// The reply was written: the client has the lock and counts on it.
+    pub(super) fn acquired(&mut self, now: Micros, id: RequestId, token: &Token, validity: Validity) {
         self.under_way.retain(|other| *other != id);
         let Request { key, client, owner, accompanied, .. } = self.requests[id.0];
         let validity_ms = validity.as_millis();
@@ -212,8 +214,6 @@ impl Checker {
         }
         self.tokens.entry(token.clone()).or_default().grant = Some(grant);
         self.hold(now, key, token, validity_ms);
-        self.grants += 1;
-        self.grants
     }
 
     pub(super) fn extend_asked(&mut self, now: Micros, key: usize, client: usize, token: &Token, ttl_ms: u64) {
@@ -241,6 +241,14 @@ impl Checker {
         if !may_live {
             self.violate(Claim::ReleasedIsGone, key, format!("{} was extended after it had ended", label(token)));
         } else if standing == Standing::Kept {
+            self.hold(now, key, token, validity_ms);
+        }
+    }
+
+    /// A proxy was seen to have confirmed for so long a lock that it renews.
+    pub(super) fn renewed(&mut self, now: Micros, key: usize, token: &Token, validity_ms: u64) {
+        let grant = self.tokens.get(token).and_then(|book| book.grant.as_ref());
+        if validity_ms > 0 && grant.is_some_and(|grant| grant.standing == Standing::Kept) {
             self.hold(now, key, token, validity_ms);
         }
     }

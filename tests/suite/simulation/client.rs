@@ -19,18 +19,19 @@ use super::entropy::{COMMAND, Command};
 use super::fences::FenceGrant;
 use super::network::World;
 use super::node::resource_of;
+use super::order::Asked;
 use super::plan::Pace;
 use super::primary::Micros;
 use super::random::Random;
 
 /// A lock in a client's hands.
 #[derive(Debug, Clone)]
-struct Held {
+pub(super) struct Held {
     key: usize,
     token: Token,
     proxy: usize,
-    /// Its place among all grants, in the order in which they were told.
-    place: u64,
+    /// Its place in the history: of two that came in one moment, one came first.
+    place: usize,
     validity_ms: u64,
 }
 
@@ -42,10 +43,10 @@ struct UnderWay {
 }
 
 /// Counts a command until its future has ended, on whichever way.
-struct Guard(Arc<World>);
+pub(super) struct Guard(Arc<World>);
 
 impl Guard {
-    fn new(world: &Arc<World>) -> Self {
+    pub(super) fn new(world: &Arc<World>) -> Self {
         world.with(|state| state.under_way += 1);
         Self(Arc::clone(world))
     }
@@ -67,6 +68,8 @@ impl Drop for Guard {
 pub(super) struct Surroundings {
     pub(super) world: Arc<World>,
     pub(super) proxies: Vec<Arc<Coordinator>>,
+    /// The same over again, where nobody stands in line: for the one canary that asks them.
+    pub(super) without_lines: Vec<Arc<Coordinator>>,
     pub(super) keys: usize,
     pub(super) quorum: usize,
     pub(super) drift: Drift,
@@ -79,6 +82,8 @@ pub(super) struct Surroundings {
 pub(super) struct Client {
     number: usize,
     owner: Option<Owner>,
+    /// It stands in line for its locks.
+    waits: bool,
     random: Random,
     commands: u64,
     around: Arc<Surroundings>,
@@ -90,7 +95,12 @@ pub(super) const LONGEST_TTL_MS: u64 = 3_000;
 impl Client {
     pub(super) fn new(number: usize, owned: bool, random: Random, around: Arc<Surroundings>) -> Self {
         let name = || Owner::new(Bytes::from(format!("client-{number}"))).expect("a short name");
-        Self { number, owner: owned.then(name), random, commands: 0, around }
+        Self { number, owner: owned.then(name), waits: false, random, commands: 0, around }
+    }
+
+    /// One that stands in line for its locks.
+    pub(super) fn patient(self) -> Self {
+        Self { waits: true, ..self }
     }
 
     /// Takes and leaves locks until `end`.
@@ -99,7 +109,9 @@ impl Client {
             let key = self.random.below(self.around.keys);
             match self.take(key).await {
                 Some(held) => self.hold(held, end).await,
-                None if self.random.percent(self.around.pace.lies_in_wait) => self.lie_in_wait(key, end).await,
+                None if !self.waits && self.random.percent(self.around.pace.lies_in_wait) => {
+                    self.lie_in_wait(key, end).await;
+                }
                 None => self.rest(0, self.around.pace.retry_us, end).await,
             }
         }
@@ -108,10 +120,17 @@ impl Client {
     /// Takes a free lock through one proxy, as a client does that asks once all is well again.
     pub(super) async fn take_at_ease(&mut self, key: usize, proxy: usize) -> bool {
         self.commands += 1;
-        let taking = self.ask(key, proxy, LONGEST_TTL_MS, 0);
+        let taking = self.ask(key, proxy, LONGEST_TTL_MS, 0, 0);
         let Some(held) = reply(taking.task.await) else { return false };
         self.release(&held, proxy).await;
         true
+    }
+
+    /// Takes a lock through one proxy, standing in line for it.
+    pub(super) async fn take_in_line(&mut self, key: usize, proxy: usize, wait_ms: u64) -> Option<Held> {
+        self.commands += 1;
+        let taking = self.ask(key, proxy, LONGEST_TTL_MS, wait_ms, 0);
+        reply(taking.task.await)
     }
 
     /// One command: a try, and for the impatient another one through another proxy.
@@ -119,11 +138,12 @@ impl Client {
         self.commands += 1;
         let ttl_ms = self.ttl();
         let proxy = self.random.below(self.around.proxies.len());
-        let mut first = self.ask(key, proxy, ttl_ms, 0);
+        let wait_ms = if self.waits { self.random.pick(&[30, 200, 1_500]) } else { 0 };
+        let mut first = self.ask(key, proxy, ttl_ms, wait_ms, 0);
         if !self.random.percent(self.around.impatience) {
             return reply(first.task.await);
         }
-        let longest = self.random.pick(&[8_000, 60_000]);
+        let longest = self.random.pick(&[8_000, 60_000]).max(wait_ms * 700);
         let patience = Duration::from_micros(self.random.between(500, longest));
         if let Ok(result) = tokio::time::timeout(patience, &mut first.task).await {
             return reply(result);
@@ -132,7 +152,7 @@ impl Client {
         match self.random.between(0, 3) {
             // Both tries at once.
             0 if self.owner.is_some() => {
-                let second = self.ask(key, other, ttl_ms, 1);
+                let second = self.ask(key, other, ttl_ms, wait_ms, 1);
                 let (first, second) = (reply(first.task.await), reply(second.task.await));
                 return match (first, second) {
                     (Some(first), Some(second)) => Some(if first.place > second.place { first } else { second }),
@@ -154,40 +174,50 @@ impl Client {
         if self.random.percent(50) {
             tokio::time::sleep(Duration::from_micros(self.random.between(0, 30_000))).await;
         }
-        reply(self.ask(key, other, ttl_ms, 1).task.await)
+        reply(self.ask(key, other, ttl_ms, wait_ms, 1).task.await)
     }
 
     /// Sends an RLOCK. The reply is written some time after the verdict.
-    fn ask(&mut self, key: usize, proxy: usize, ttl_ms: u64, attempt: u64) -> UnderWay {
+    fn ask(&mut self, key: usize, proxy: usize, ttl_ms: u64, wait_ms: u64, attempt: u64) -> UnderWay {
         let around = Arc::clone(&self.around);
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
+        let longer = around.canary == Some(Canary::WaitsASecondLonger) && wait_ms > 0;
+        let patience = Duration::from_millis(if longer { wait_ms + 1_000 } else { wait_ms });
         let fence = self.random.percent(around.pace.fenced);
-        let request = AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence };
+        let request =
+            AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence, wait: patience };
         let caller = Arc::new(Caller::default());
-        let (client, owned, asked) = (self.number, self.owner.is_some(), self.now());
+        let (client, owned, since) = (self.number, self.owner.is_some(), self.now());
         let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, client, owned, proxy));
         let reply_delay = self.reply_delay();
         let command = Command {
             number: (self.number as u64) << 32 | self.commands,
             attempt,
             drawn: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
             caller: Arc::clone(&caller),
             world: Arc::clone(&around.world),
             key,
         };
-        let acquiring = Arc::clone(&around.proxies[proxy]).acquire(request, Arc::clone(&caller));
+        let passes = around.canary == Some(Canary::NewcomersPassTheLine) && wait_ms == 0;
+        let proxies = if passes { &around.without_lines } else { &around.proxies };
+        let acquiring = Arc::clone(&proxies[proxy]).acquire(request, Arc::clone(&caller));
         let guard = Guard::new(&around.world);
         let left = Arc::clone(&caller);
         let task = tokio::spawn(COMMAND.scope(command, async move {
             let _guard = guard;
             let world = &around.world;
-            let grant = match acquiring.await {
+            let asked = Asked::new(world, proxy, key, wait_ms * 1_000);
+            let acquired = acquiring.await;
+            asked.answered(matches!(acquired, Acquired::Granted(_)), owned);
+            let grant = match acquired {
                 Acquired::Granted(grant) => grant,
                 _ if left.has_left() => return None,
                 Acquired::Refused => {
                     world.with(|state| state.checker.acquire_failed(state.now, id, "RLOCK refused through proxy"));
                     return None;
                 }
+                Acquired::TooManyWaiters | Acquired::ShuttingDown => unreachable!("there is room for all, to the end"),
                 Acquired::NoQuorum(_) => {
                     world.with(|state| state.checker.acquire_failed(state.now, id, "RLOCK unsettled through proxy"));
                     return None;
@@ -210,12 +240,12 @@ impl Client {
             let (token, fence) = (grant.token().clone(), grant.fence());
             grant.hand_over();
             let place = world.with(|state| {
-                let place = state.checker.acquired(state.now, id, &token, validity);
+                state.checker.acquired(state.now, id, &token, validity);
                 if let Some(number) = fence {
-                    let owner = owned.then_some(client);
-                    state.fenced(key, FenceGrant { token: token.clone(), number, owner, asked, at: state.now });
+                    let token = token.clone();
+                    state.fenced(key, FenceGrant { token, number, client, owned, asked: since, at: state.now });
                 }
-                place
+                state.checker.history.length()
             });
             Some(Held { key, token, proxy, place, validity_ms: validity.as_millis() })
         }));
@@ -310,7 +340,7 @@ impl Client {
         validity.map(|_| true)
     }
 
-    async fn release(&mut self, held: &Held, proxy: usize) {
+    pub(super) async fn release(&mut self, held: &Held, proxy: usize) {
         let (world, key, token, client) = (&self.around.world, held.key, &held.token, self.number);
         let asked = world.with(|state| state.checker.release_asked(state.now, key, client, proxy, token));
         let _guard = Guard::new(world);

@@ -24,8 +24,9 @@ use super::primary::{Answer, Micros, Work};
 pub(super) struct FenceGrant {
     pub(super) token: Token,
     pub(super) number: u64,
-    /// The client, if it has an owner's name.
-    pub(super) owner: Option<usize>,
+    pub(super) client: usize,
+    /// Whether the client gave its owner's name.
+    pub(super) owned: bool,
     pub(super) asked: Micros,
     pub(super) at: Micros,
 }
@@ -66,8 +67,8 @@ impl Fences {
     }
 
     /// A primary has set or signed a record.
-    pub(super) fn recorded(&mut self, primary: usize, token: &Token) {
-        if let Some(numbers) = self.numbers.get_mut(token) {
+    pub(super) fn recorded(&mut self, primary: usize, token: Option<&Token>) {
+        if let Some(numbers) = token.and_then(|token| self.numbers.get_mut(token)) {
             self.records += 1;
             numbers.recorded[primary] = Some(self.records);
         }
@@ -85,7 +86,7 @@ impl Fences {
     pub(super) fn told(&mut self, raise: &Work, granted: bool, answer: &Answer) -> RaiseVote {
         let (Work::Raise { token, number, .. }, Answer::Raise(RaiseVote::Raised(before, ours))) = (raise, answer)
         else {
-            unreachable!("{answer:?} to {raise:?}: a connection keeps its order");
+            return RaiseVote::Silent;
         };
         let numbers = self.numbers.entry(token.clone()).or_default();
         numbers.shown = numbers.shown.max(*before);
@@ -113,11 +114,6 @@ impl Fences {
         if lies { RaiseVote::Raised(None, true) } else { truth }
     }
 
-    /// Like [`told`](Self::told), of a raise that stands alone; any other answer is left as it is.
-    pub(super) fn told_alone(&mut self, work: &Work, answer: Answer) -> Answer {
-        if matches!(work, Work::Raise { .. }) { Answer::Raise(self.told(work, true, &answer)) } else { answer }
-    }
-
     /// Whether the record of `one` came first wherever both attempts had theirs.
     fn came_first(&self, one: &Token, other: &Token) -> bool {
         let (Some(one), Some(other)) = (self.numbers.get(one), self.numbers.get(other)) else { return false };
@@ -128,7 +124,7 @@ impl Fences {
     /// The former grant whose number does not fit to that of this one.
     fn out_of_order(&self, key: usize, grant: &FenceGrant) -> Option<&FenceGrant> {
         self.grants[key].iter().find(|former| {
-            let same = grant.owner.is_some() && grant.owner == former.owner;
+            let same = grant.owned && former.owned && grant.client == former.client;
             if !same || former.at < grant.asked || self.came_first(&former.token, &grant.token) {
                 former.number >= grant.number
             } else {
@@ -141,8 +137,8 @@ impl Fences {
 impl State {
     /// A client was told a number.
     pub(super) fn fenced(&mut self, key: usize, grant: FenceGrant) {
-        let actor = grant.owner.map_or(Actor::Proxy(0), Actor::Client);
-        self.checker.history.add(self.now, key, actor, "fenced", Some(&grant.token), Some(grant.number));
+        let actor = Actor::Client(grant.client);
+        self.checker.history.add(self.now, key, actor, "RLOCK granted, fence:", Some(&grant.token), Some(grant.number));
         if let Some(former) = self.fences.out_of_order(key, &grant) {
             let [its, former_one] = [&grant.token, &former.token].map(label);
             let what = format!("{its} was granted with {}, {former_one} with {}", grant.number, former.number);
@@ -156,8 +152,8 @@ impl State {
 pub(super) fn silent(ballot: Ballot, work: &Work, trouble: Trouble, canary: Option<Canary>) {
     match (work, canary) {
         (Work::Raise { number, .. }, Some(Canary::FenceStepAtEveryRepetition)) => {
-            ballot.answer(Answer::Raise(RaiseVote::Raised(Some(*number), false)), None);
+            ballot.answer(Answer::Raise(RaiseVote::Raised(Some(*number), false)));
         }
-        _ => ballot.silent(trouble),
+        _ => ballot.silent(trouble, canary),
     }
 }

@@ -7,17 +7,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{Operation, Raise, Ticket, Trouble};
-use redlock_proxy::lock::{AcquireVote, Moment, NodeId, RaiseVote, SignVote, Token};
+use redlock_proxy::coordinator::{Operation, Trouble};
+use redlock_proxy::lock::{AcquireVote, Moment, NodeId, SignVote};
 use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
-use super::checker::Claim;
 use super::fences;
 use super::history::Actor;
 use super::network::{Event, Request, State};
-use super::node::key_of;
 use super::primary::{Answer, Micros, Work};
 
 /// A link that gave no answer for so long, though it owed one, is given up.
@@ -57,7 +55,7 @@ pub(super) struct Link {
     pub(super) proxy: usize,
     /// The model primary at the other end.
     pub(super) primary: usize,
-    node: NodeId,
+    pub(super) node: NodeId,
     phase: Phase,
     /// What has not left, in the order of submission.
     queue: VecDeque<Item>,
@@ -139,54 +137,6 @@ impl State {
         self.flush_soon(link);
     }
 
-    /// Takes an operation apart, and notes what the checker must know of it.
-    fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Work>, Option<Ballot>) {
-        let (proxy, node) = (self.links[link].proxy, self.links[link].node);
-        match operation {
-            Operation::Acquire { resource, token, ttl, raise, ticket } => {
-                self.checker.attempted(proxy, &token);
-                let key = key_of(&resource);
-                let (raise, raised) = self.take_apart(key, &token, raise);
-                let work = Work::Acquire { key, token, ttl_ms: ttl.as_millis() };
-                (work, raise, Some(Ballot::Acquire(raised, ticket)))
-            }
-            Operation::Sign { resource, found, token, ttl, raise, ticket } => {
-                self.checker.signing(node, &token);
-                let key = key_of(&resource);
-                let (raise, raised) = self.take_apart(key, &token, raise);
-                let work = Work::Sign { key, found, token, ttl_ms: ttl.as_millis() };
-                (work, raise, Some(Ballot::Sign(raised, ticket)))
-            }
-            Operation::Raise { resource, token, raise: Raise { number, look, ticket, .. } } => {
-                let key = key_of(&resource);
-                if let Some(what) = self.fences.drawn_anew(&token, number) {
-                    self.checker.violate(Claim::FenceStep, key, what);
-                }
-                (Work::Raise { key, token, number, looks: look }, None, Some(Ballot::Raise(ticket)))
-            }
-            Operation::Extend { resource, token, ttl, ticket } => {
-                let work = Work::Extend { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
-                (work, None, Some(Ballot::Extend(ticket)))
-            }
-            Operation::Release { resource, token, until, ticket } => {
-                let work = Work::Release { key: key_of(&resource), token, until };
-                (work, None, ticket.map(Ballot::Release))
-            }
-        }
-    }
-
-    /// The raise behind a request, as it travels, and the right to tell of it.
-    fn take_apart(
-        &mut self,
-        key: usize,
-        token: &Token,
-        raise: Option<Raise>,
-    ) -> (Option<Work>, Option<Ticket<RaiseVote>>) {
-        let Some(Raise { number, look, ticket, .. }) = raise else { return (None, None) };
-        self.fences.begun(token);
-        (Some(Work::Raise { key, token: token.clone(), number, looks: look }), Some(ticket))
-    }
-
     /// What the primary's clock shows: as it was last seen, carried on by the proxy's.
     pub(super) fn wall_clock_of(&self, link: usize) -> Option<Micros> {
         let (shown, at) = self.links[link].clock_seen;
@@ -225,6 +175,7 @@ impl State {
         while let Some(mut item) = self.links[link].queue.pop_front() {
             let wanted = match (&item.work, &item.ballot) {
                 (Work::Release { until, .. }, _) => *until > Moment::from_micros(self.now),
+                (Work::Announce { .. }, _) => true,
                 (_, ballot) => ballot.as_ref().is_some_and(Ballot::depart),
             };
             if wanted {
@@ -279,22 +230,28 @@ impl State {
             }
             (Phase::Up(_), answer) => {
                 let mut item = this.sent.pop_front().expect("an answer to something that was sent");
-                let (answer, raised) = match (&item.raise, item.answer.take()) {
-                    (Some(_), None) => {
-                        item.answer = Some(answer);
-                        return this.sent.push_front(item);
-                    }
-                    (Some(raise), Some(first)) => (first, Some((raise, answer))),
-                    (None, _) => (answer, None),
-                };
-                if let Some(ballot) = item.ballot {
-                    let raised = raised.map(|(raise, raised)| self.fences.told(raise, is_grant(&answer), &raised));
-                    let answer = self.fences.told_alone(&item.work, answer);
-                    ballot.answer(answer, raised);
+                if item.raise.is_some() && item.answer.is_none() {
+                    item.answer = Some(answer);
+                    return this.sent.push_front(item);
                 }
+                self.tell(item, answer);
             }
             (phase, answer) => unreachable!("{answer:?} in {phase:?}"),
         }
+    }
+
+    /// All that was sent for an operation has been answered.
+    fn tell(&mut self, item: Item, last: Answer) {
+        let Some(mut ballot) = item.ballot else { return };
+        let answer = match (&item.raise, item.answer) {
+            (Some(raise), Some(first)) => {
+                ballot.raised(self.fences.told(raise, is_grant(&first), &last));
+                first
+            }
+            _ if matches!(last, Answer::Raise(_)) => Answer::Raise(self.fences.told(&item.work, true, &last)),
+            _ => last,
+        };
+        ballot.answer(answer);
     }
 
     /// Ends the former connections, one after the other; then the link is up.
@@ -387,5 +344,5 @@ impl State {
 
 /// Whether the primary set or signed the record.
 pub(super) fn is_grant(answer: &Answer) -> bool {
-    matches!(answer, Answer::Acquire(AcquireVote::Granted) | Answer::Sign(SignVote::Signed))
+    matches!(answer, Answer::Acquire(AcquireVote::Granted, _) | Answer::Sign(SignVote::Signed))
 }

@@ -3,7 +3,7 @@
 //! The production coordinator and the lock core run unchanged, several proxies over the same primaries, on tokio's
 //! paused clock. What stands at the other side of the `LockNode` seam is a model: [`primary`] (keys, expiry, a clock
 //! that drifts), [`network`] (connections that delay, stop, break and deliver late, as the [`weather`] is), [`link`] (one proxy's ordered
-//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do.
+//! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do, and those of [`sessions`] let their proxy renew.
 //! [`checker`] knows what each of them was told and says when a promise is broken, [`fences`] the same of fencing numbers.
 //! [`canaries`] break one rule each, to prove that the checker would notice.
 //!
@@ -18,15 +18,20 @@ mod ballot;
 mod canaries;
 mod checker;
 mod client;
+mod directed;
 mod entropy;
 mod fences;
 mod history;
+mod line;
 mod link;
 mod network;
 mod node;
+mod notices;
+mod order;
 mod plan;
 mod primary;
 mod random;
+mod sessions;
 mod tally;
 mod weather;
 
@@ -39,6 +44,7 @@ use std::time::{Duration, Instant};
 use redlock_proxy::clock::Clock;
 use redlock_proxy::coordinator::{Coordinator, LockNode};
 use redlock_proxy::counters::Counters;
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
@@ -49,6 +55,7 @@ use self::node::Node;
 use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
+use self::sessions::SessionClient;
 use self::tally::Tally;
 
 /// How long clients are at work before the network heals.
@@ -86,24 +93,29 @@ impl fmt::Display for Broken {
 
 /// Runs one world to its end, or to the first broken promise.
 fn run(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    on_a_paused_clock(live(plan))
+}
+
+fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O needs nothing of the system");
-    runtime.block_on(live(plan))
+    runtime.block_on(world)
 }
 
-async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
-    let mut random = Random::new(plan.seed, 3);
-    let primaries = plan.primaries(&mut random);
-    let mut state = State::new(&plan, primaries, Random::new(plan.seed, 4));
+/// A world that goes on by itself, in which nobody does anything yet.
+fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
+    let primaries = plan.primaries(random);
+    let mut state = State::new(plan, primaries, Random::new(plan.seed, 4));
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
-    let counters = Arc::new(Counters::default());
+    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
     let around = Arc::new(Surroundings {
         world: Arc::clone(&world),
-        proxies: (0..plan.proxies).map(|proxy| coordinator(&plan, &world, proxy, &counters)).collect(),
+        proxies: coordinators(),
+        without_lines: coordinators(),
         keys: plan.keys,
         quorum: plan.total / 2 + 1,
         drift: plan.drift(),
@@ -111,7 +123,18 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
         impatience: plan.impatience,
         pace: plan.pace,
     });
-    let driver = tokio::spawn(network::drive(Arc::clone(&world)));
+    let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
+    let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
+    world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
+    let driver = tokio::spawn(network::drive(world));
+    (around, driver)
+}
+
+async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
+    let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
+    let (around, driver) = begin(&plan, &mut random, &counters);
+    let _keepers = keep_leases(&around);
+    let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
             weather_a_storm(&plan, &around, storm, &mut random).await;
@@ -137,14 +160,19 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     })
 }
 
+/// The proxies renew what is bound to connections, as long as this lives.
+fn keep_leases(around: &Surroundings) -> JoinSet<()> {
+    around.proxies.iter().map(|proxy| Arc::clone(proxy).keep_leases()).collect()
+}
+
 fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Counters>) -> Arc<Coordinator> {
     let links: Vec<usize> = (0..plan.total).map(|node| proxy * plan.total + node).collect();
     let nodes = links.iter().map(|link| {
         let node = Node::new(Arc::clone(world), *link, links.clone());
         Arc::new(node) as Arc<dyn LockNode>
     });
-    let entropy = Arc::new(SeededEntropy { seed: plan.seed, canary: plan.canary });
-    Coordinator::new(nodes.collect(), plan.rules(), world.clock(), entropy, Arc::clone(counters))
+    let entropy = Arc::new(SeededEntropy::new(plan.seed, plan.canary));
+    Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
 /// Clients at work, and one misfortune after the other.
@@ -152,13 +180,24 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let world = &around.world;
     let end = world.now() + STORM;
     let first = storm * plan.clients;
-    let clients: Vec<_> = (first..first + plan.clients)
+    let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
             let client = Client::new(number, random.percent(plan.pace.owners), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
+    for number in 0..plan.waiters {
+        let number = 100 * (storm + 1) + number;
+        let luck = Random::new(plan.seed, 100 + number as u64);
+        let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
+        clients.push(tokio::spawn(client.patient().live(end)));
+    }
+    for number in 0..plan.sessions {
+        let number = 500 + 100 * storm + number;
+        let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
+        clients.push(tokio::spawn(client.live(end)));
+    }
     while world.now() < end && !world.is_over() {
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -197,6 +236,7 @@ async fn come_to_rest(plan: &Plan, around: &Arc<Surroundings>, storm: usize) {
         }
     });
     take_through_every_proxy(plan, around, 1_000 + storm, plan.keys).await;
+    line::is_served(plan, around, 10_000 * (storm + 1)).await;
 }
 
 /// A ttl later nothing holds any lock.
@@ -277,10 +317,16 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("splits", tally.splits, 5),
         ("extensions", tally.extensions, 4),
         ("releases", tally.releases, 8),
+        ("renewals", tally.renewals, 5),
         ("withdrawals", tally.withdrawals, 100),
         ("fences", tally.fences, 7),
         ("fences in two rounds", tally.fences_in_two_rounds, 1),
         ("clients that left", tally.clients_left, 5),
+        ("waits granted", tally.waits_granted, 12),
+        ("waits expired", tally.waits_expired, 12),
+        ("waits abandoned", tally.waits_abandoned, 4),
+        ("notices heard", tally.notices_heard, 150),
+        ("notices lost", tally.notices_lost, 60),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),
     ];

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redlock_proxy::clock::Clock;
 use redlock_proxy::lock::NodeId;
 use tokio::sync::Notify;
@@ -19,9 +20,12 @@ use super::checker::Checker;
 use super::fences::Fences;
 use super::history::Actor;
 use super::link::{Link, is_grant};
+use super::notices::Notices;
+use super::order::Order;
 use super::plan::Plan;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
+use super::sessions::Books;
 
 /// What travels to a primary.
 #[derive(Debug, Clone)]
@@ -35,13 +39,43 @@ pub(super) enum Request {
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Arrive { connection: usize, request: Request },
-    Answer { connection: usize, answer: Answer },
-    Flush { link: usize },
-    TimeOut { link: usize, item: u64 },
-    Silence { link: usize, connection: usize },
-    Open { link: usize },
-    Wake { primary: usize },
+    Arrive {
+        connection: usize,
+        request: Request,
+    },
+    Answer {
+        connection: usize,
+        answer: Answer,
+    },
+    Flush {
+        link: usize,
+    },
+    TimeOut {
+        link: usize,
+        item: u64,
+    },
+    Silence {
+        link: usize,
+        connection: usize,
+    },
+    Open {
+        link: usize,
+    },
+    Wake {
+        primary: usize,
+    },
+    /// What a primary tells a proxy that listens to it.
+    Notice {
+        link: usize,
+        notice: Bytes,
+    },
+    /// A proxy's subscription has broken, which it notices now.
+    Deaf {
+        link: usize,
+    },
+    Subscribe {
+        link: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +95,7 @@ pub(super) struct Connection {
     /// The primary has ended it, from this moment on.
     killed_at: Option<Micros>,
     /// When the last message in each direction arrives: none overtakes it.
-    last: [Micros; 2],
+    pub(super) last: [Micros; 2],
     /// Until when each direction is stopped.
     pub(super) stopped_until: [Micros; 2],
 }
@@ -71,6 +105,8 @@ pub(super) struct Connection {
 pub(super) struct Health {
     pub(super) stalled_until: Micros,
     pub(super) unreachable_until: Micros,
+    /// Its memory is nearly full: it refuses to set anything now and then.
+    pub(super) full_until: Micros,
     backlog: Vec<(usize, Request)>,
 }
 
@@ -85,6 +121,7 @@ pub(super) struct Incidents {
     pub(super) late_requests: u64,
     pub(super) timed_out: u64,
     pub(super) unsent: u64,
+    pub(super) notices_lost: u64,
 }
 
 #[derive(Debug)]
@@ -95,10 +132,13 @@ pub(super) struct State {
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
     pub(super) fences: Fences,
+    pub(super) sessions: Books,
+    pub(super) order: Order,
+    pub(super) notices: Notices,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
     /// How many messages in a hundred are late by a little.
-    late_messages: u64,
+    pub(super) late_messages: u64,
     /// By how much a primary's clock is seen too late at most.
     pub(super) clock_error: Micros,
     pub(super) random: Random,
@@ -112,7 +152,7 @@ pub(super) struct State {
     /// Per link, until when its messages take longer, and by how much.
     pub(super) slow: Vec<Option<(Micros, Micros)>>,
     /// The usual travel time of each link, in microseconds.
-    distance: Vec<u64>,
+    pub(super) distance: Vec<u64>,
     events: BTreeMap<(Micros, u64), Event>,
     scheduled: u64,
     /// When the driver will look again, if nobody wakes it.
@@ -131,10 +171,13 @@ impl State {
             slow: vec![None; links.len()],
             distance,
             primaries,
+            order: Order::default(),
+            notices: Notices::new(links.len()),
             links,
             connections: Vec::new(),
             checker: Checker::new(plan.all_keys()),
             fences: Fences::new(plan),
+            sessions: Books::default(),
             incidents: Incidents::default(),
             canary: plan.canary,
             late_messages: plan.pace.late_messages,
@@ -174,35 +217,6 @@ impl State {
         self.schedule(at, Event::Arrive { connection, request });
     }
 
-    /// When a message sent now arrives.
-    fn arrival(&mut self, connection: usize, direction: Direction) -> Micros {
-        let link = self.connections[connection].link;
-        let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
-        if self.stormy && self.random.percent(1) {
-            delay += self.random.between(10_000, 250_000);
-        } else if self.late_messages > 0 && self.random.percent(self.late_messages) {
-            delay += self.random.between(1_000, 20_000);
-        }
-        if let Some((until, by)) = self.slow[link]
-            && until > self.now
-        {
-            delay += by;
-        }
-        let foul_until = self.foul_until[link];
-        let stops = foul_until > self.now && self.random.percent(30);
-        let longer = if stops { self.random.between(0, 400_000) } else { 0 };
-        let connection = &mut self.connections[connection];
-        let (last, stopped_until) = match direction {
-            Direction::ToPrimary => (&mut connection.last[0], &mut connection.stopped_until[0]),
-            Direction::ToProxy => (&mut connection.last[1], &mut connection.stopped_until[1]),
-        };
-        if stops {
-            *stopped_until = (*stopped_until).max(foul_until + longer);
-        }
-        *last = (*last).max(self.now + delay).max(*stopped_until + delay);
-        *last
-    }
-
     /// The model primary that stands for a node.
     pub(super) fn primary_of(&self, node: NodeId) -> usize {
         self.links[node.index()].primary
@@ -231,6 +245,9 @@ impl State {
                 Event::Silence { link, connection } => self.listen(link, connection),
                 Event::Open { link } => self.open(link),
                 Event::Wake { primary } => self.wake(primary),
+                Event::Notice { link, notice } => self.hear(link, &notice),
+                Event::Deaf { link } => self.notices.listens_to(link, false),
+                Event::Subscribe { link } => self.notices.listens_to(link, true),
             }
         }
     }
@@ -260,17 +277,20 @@ impl State {
             Request::Work(work) => {
                 self.incidents.late_requests += u64::from(given_up);
                 let primary = self.links[link].primary;
-                let (answer, what) = self.primaries[primary].execute(self.now, work);
-                let (Work::Acquire { key, token, .. }
-                | Work::Sign { key, token, .. }
-                | Work::Extend { key, token, .. }
-                | Work::Raise { key, token, .. }
-                | Work::Release { key, token, .. }) = work;
+                let has_room = !work.sets() || self.health[primary].full_until <= self.now || self.random.percent(50);
+                let (answer, what) = if has_room {
+                    self.primaries[primary].execute(self.now, work)
+                } else {
+                    (Answer::OutOfMemory, "out of memory")
+                };
                 if is_grant(&answer) {
-                    self.fences.recorded(primary, token);
+                    self.fences.recorded(primary, work.token());
                 }
-                let proxy = self.links[link].proxy as u64;
-                self.checker.history.add(self.now, *key, Actor::Primary(primary), what, Some(token), Some(proxy));
+                let (key, token, proxy) = (work.key(), work.token(), self.links[link].proxy as u64);
+                self.checker.history.add(self.now, key, Actor::Primary(primary), what, token, Some(proxy));
+                if let Some(notice) = work.notice() {
+                    self.publish(primary, notice);
+                }
                 answer
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redlock_proxy::coordinator::Rules;
+use redlock_proxy::coordinator::{LineLimits, Rules, SessionRules};
 use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
 use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
@@ -35,7 +35,7 @@ pub(super) struct Pace {
     pub(super) late_messages: u64,
 }
 
-const ORDINARY: Pace = Pace {
+pub(super) const ORDINARY: Pace = Pace {
     owners: 70,
     fenced: 50,
     long_holds: 40,
@@ -69,6 +69,8 @@ pub(super) struct Plan {
     pub(super) proxies: usize,
     pub(super) keys: usize,
     pub(super) clients: usize,
+    /// Clients whose locks are bound to their connections.
+    pub(super) sessions: usize,
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
     pub(super) pace: Pace,
@@ -76,6 +78,10 @@ pub(super) struct Plan {
     pub(super) clock_error: Micros,
     /// The mean time between two misfortunes.
     pub(super) misfortune_every: Micros,
+    /// Clients besides these that wait in line for their locks.
+    pub(super) waiters: usize,
+    /// How many notices in a hundred are lost.
+    pub(super) notice_loss: u64,
 }
 
 impl Plan {
@@ -93,9 +99,12 @@ impl Plan {
             proxies: random.pick(&[2, 2, 3]),
             keys: random.pick(&[1, 2, 2]),
             clients: random.pick(&[3, 4, 5]),
+            sessions: Random::new(seed, 5).pick(&[0, 1, 2]),
             impatience: random.pick(&[20, 50, 80]),
             clock_error: random.pick(&[1_000, 20_000, 1_000_000]),
             misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
+            waiters: random.pick(&[0, 0, 3, 8]),
+            notice_loss: random.pick(&[0, 0, 20, 100]),
             pace: ORDINARY,
         };
         if random.percent(10) || canary.is_some_and(Canary::is_caught_in_haste) {
@@ -138,7 +147,7 @@ impl Plan {
         links
     }
 
-    pub(super) fn rules(&self) -> Rules {
+    pub(super) fn rules(&self, proxy: usize) -> Rules {
         Rules {
             quorum: self.quorum,
             drift: self.drift(),
@@ -147,6 +156,9 @@ impl Plan {
             attempts: 3,
             retry_delay: Duration::from_millis(25),
             node_timeout: Duration::from_millis(self.pace.node_timeout_ms),
+            lines: LineLimits { waiters: 100, waiters_per_key: 50 },
+            sender: proxy as u64,
+            sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },
             fence_retention: Duration::from_secs(604_800),
         }
     }

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use redlock_proxy::lock::{
-    AcquireVote, ExtendVote, FenceNumber, Holder, Moment, RaiseVote, ReleaseVote, SignVote, Token,
+    AcquireVote, ExtendVote, FenceNumber, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, SignVote, Token,
 };
 
 use super::canaries::Canary;
@@ -20,6 +20,9 @@ pub(super) enum Work {
         key: usize,
         token: Token,
         ttl_ms: u64,
+    },
+    Look {
+        key: usize,
     },
     Sign {
         key: usize,
@@ -36,6 +39,7 @@ pub(super) enum Work {
         key: usize,
         token: Token,
         until: Moment,
+        notice: Option<Bytes>,
     },
     /// Raise the key's counter; `looks`: and tell whether the record bears the token then.
     Raise {
@@ -44,6 +48,49 @@ pub(super) enum Work {
         number: FenceNumber,
         looks: bool,
     },
+    Announce {
+        key: usize,
+        notice: Bytes,
+    },
+}
+
+impl Work {
+    pub(super) fn key(&self) -> usize {
+        match self {
+            Self::Acquire { key, .. }
+            | Self::Look { key }
+            | Self::Sign { key, .. }
+            | Self::Extend { key, .. }
+            | Self::Release { key, .. }
+            | Self::Raise { key, .. }
+            | Self::Announce { key, .. } => *key,
+        }
+    }
+
+    pub(super) fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Acquire { token, .. }
+            | Self::Sign { token, .. }
+            | Self::Extend { token, .. }
+            | Self::Release { token, .. }
+            | Self::Raise { token, .. } => Some(token),
+            Self::Look { .. } | Self::Announce { .. } => None,
+        }
+    }
+
+    /// Whether it needs memory.
+    pub(super) fn sets(&self) -> bool {
+        matches!(self, Self::Acquire { .. } | Self::Sign { .. } | Self::Raise { .. })
+    }
+
+    /// What everybody who listens hears of when it has been run.
+    pub(super) fn notice(&self) -> Option<&Bytes> {
+        match self {
+            Self::Release { notice, .. } => notice.as_ref(),
+            Self::Announce { notice, .. } => Some(notice),
+            _ => None,
+        }
+    }
 }
 
 /// What a primary answers.
@@ -51,11 +98,15 @@ pub(super) enum Work {
 pub(super) enum Answer {
     Hello,
     Killed(i64),
-    Acquire(AcquireVote),
+    /// With how long the record in the way lives on.
+    Acquire(AcquireVote, Option<u64>),
+    Look(InspectVote),
     Sign(SignVote),
     Extend(ExtendVote),
     Release(ReleaseVote),
     Raise(RaiseVote),
+    Published,
+    OutOfMemory,
 }
 
 #[derive(Debug, Clone)]
@@ -95,12 +146,17 @@ impl Primary {
             Work::Acquire { key, token, ttl_ms } => {
                 let slot = self.slot(*key, clock_ms);
                 if let Some(record) = slot {
-                    let value = Bytes::copy_from_slice(record.value.as_bytes());
-                    return (Answer::Acquire(AcquireVote::Held(Holder::Value(value))), "SET NX: held");
+                    let held = AcquireVote::Held(holder_of(record));
+                    return (Answer::Acquire(held, Some(record.expires_ms - clock_ms)), "SET NX: held");
                 }
                 *slot = Some(Record { value: token.clone(), expires_ms: clock_ms + ttl_ms });
-                (Answer::Acquire(AcquireVote::Granted), "SET NX: set")
+                (Answer::Acquire(AcquireVote::Granted, None), "SET NX: set")
             }
+            Work::Look { key } => match self.slot(*key, clock_ms) {
+                Some(record) => (Answer::Look(InspectVote::Held(holder_of(record), None)), "GET: held"),
+                None => (Answer::Look(InspectVote::Free), "GET: free"),
+            },
+            Work::Announce { .. } => (Answer::Published, "a line is announced"),
             Work::Sign { key, found, token, ttl_ms } => {
                 let by_prefix = self.canary == Some(Canary::SigningByPrefix);
                 match self.slot(*key, clock_ms) {
@@ -159,6 +215,16 @@ impl Primary {
         (record.expires_ms > self.clock_ms(now)).then_some(&record.value)
     }
 
+    /// Somebody who goes through no proxy takes the key, for ever.
+    pub(super) fn occupy(&mut self, key: usize, value: Token) {
+        self.records[key] = Some(Record { value, expires_ms: u64::MAX / 2_000 });
+    }
+
+    /// Somebody who goes through no proxy deletes the key.
+    pub(super) fn vacate(&mut self, key: usize) {
+        self.records[key] = None;
+    }
+
     /// When the key will be free, if nobody touches it: in the past when it is free already.
     pub(super) fn free_at(&self, key: usize) -> Micros {
         let expires_ms = self.records[key].as_ref().map_or(0, |record| record.expires_ms);
@@ -181,6 +247,10 @@ impl Primary {
         }
         slot
     }
+}
+
+fn holder_of(record: &Record) -> Holder {
+    Holder::Value(Bytes::copy_from_slice(record.value.as_bytes()))
 }
 
 /// What stands before the last colon of a token.

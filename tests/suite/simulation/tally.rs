@@ -32,6 +32,8 @@ macro_rules! tally {
 tally! {
     grants, take_overs, refusals, no_quorums, splits, replies_too_late, clients_left, withdrawals,
     extensions, extensions_lost, releases, fences, fences_in_two_rounds,
+    renewals, renewals_failed, put_back, sessions_lost,
+    waits_granted, waits_expired, waits_abandoned, notices_heard, notices_lost,
     links_lost, connections_killed, requests_of_killed_connections, requests_of_given_up_links, timed_out, unsent,
 }
 
@@ -52,6 +54,15 @@ impl Tally {
             releases: counters.runlock_released.value(),
             fences: counters.fences_issued.value(),
             fences_in_two_rounds: counters.fences_second_round.value(),
+            renewals: world.sessions.renewals,
+            renewals_failed: counters.session_renewal_failures.value(),
+            put_back: world.sessions.put_back,
+            sessions_lost: counters.session_lost.value(),
+            waits_granted: counters.wait_granted.value(),
+            waits_expired: counters.wait_expired.value(),
+            waits_abandoned: counters.wait_abandoned.value(),
+            notices_heard: counters.notices_received.value(),
+            notices_lost: incidents.notices_lost,
             links_lost: incidents.links_lost,
             connections_killed: incidents.kills,
             requests_of_killed_connections: incidents.bytes_of_the_killed,

@@ -1,14 +1,16 @@
-//! Client programs, run to their end: redis-cli, scripts in Python or Node.
+//! Programs: clients that are run to their end, such as redis-cli or a script, and others that listen until they are dropped.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Instant;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::process::on_path;
-use crate::waiting::PATIENCE;
+use crate::ports::free_port;
+use crate::process::{self, Footprint, Process, on_path};
+use crate::waiting::{LOOK_EVERY, PATIENCE};
 
 /// Runs `redis-cli` against a port of 127.0.0.1 with these arguments; panics when it hangs or is not installed.
 pub async fn redis_cli(port: u16, arguments: &[&str]) -> Output {
@@ -32,6 +34,41 @@ pub async fn run_program<A: AsRef<OsStr>>(program: &str, arguments: &[A], enviro
         .unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
 }
 
+/// A program that listens on a port of 127.0.0.1, until this is dropped. For servers and for the proxy there is more:
+/// [`Server`](crate::Server), [`Proxy`](crate::Proxy).
+#[derive(Debug)]
+pub struct Listening {
+    port: u16,
+    process: Process,
+}
+
+impl Listening {
+    /// Starts a program with the arguments by which it listens on this port, and waits until it does.
+    pub async fn start(program: &Path, arguments: impl Fn(u16) -> Vec<String>) -> Self {
+        let port = free_port();
+        let mut command = process::command(program);
+        command.args(arguments(port)).stdin(Stdio::null()).stdout(Stdio::null());
+        let process = Process::spawn(format!("{} on port {port}", program.display()), command);
+        let started = Instant::now();
+        while !process.listens_on(port) {
+            assert!(process.exit_status().is_none(), "{} has ended before it listened", process.name());
+            assert!(started.elapsed() < PATIENCE, "{} does not listen after {PATIENCE:?}", process.name());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Self { port, process }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its resident memory, open descriptors and processor time.
+    pub fn footprint(&self) -> Footprint {
+        self.process.footprint()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +87,17 @@ mod tests {
     async fn programs_get_their_arguments_and_variables() {
         let output = run_program("sh", &["-c", "echo $WORD $0", "arg"], &[("WORD", "env")]).await;
         assert_eq!(String::from_utf8_lossy(&output.stdout), "env arg\n");
+    }
+
+    #[tokio::test]
+    async fn a_program_listens_until_it_is_dropped() {
+        let server = on_path("redis-server").expect("make setup");
+        let arguments = |port: u16| ["--port", &port.to_string(), "--save", ""].map(str::to_owned).to_vec();
+        let listening = Listening::start(&server, arguments).await;
+        let port = listening.port();
+        let output = redis_cli(port, &["PING"]).await;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
+        drop(listening);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
     }
 }

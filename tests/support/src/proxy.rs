@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use crate::client::ByteClient;
 use crate::ports::free_port;
 use crate::process::{self, Footprint, Process};
-use crate::resp::Value;
+use crate::resp::{Value, encode_command};
 use crate::waiting::{LOOK_EVERY, PATIENCE, eventually};
 
 /// What the proxy exits with when it cannot bind (`EX_UNAVAILABLE`): somebody was faster with the port.
@@ -251,7 +251,7 @@ impl Proxy {
         self.process.exit_status()
     }
 
-    /// Its resident memory and open descriptors.
+    /// Its resident memory, open descriptors and processor time.
     pub fn footprint(&self) -> Footprint {
         self.process.footprint()
     }
@@ -281,7 +281,7 @@ async fn launch(binary: &Path, port: u16, options: &ProxyOptions) -> Option<(Pro
 async fn answers(port: u16, options: &ProxyOptions) -> bool {
     let Ok(mut client) = connect(port, options).await else { return false };
     let ping = async {
-        client.try_send_raw(b"PING\r\n").await?;
+        client.try_send_raw(encode_command(&["PING"])).await?;
         client.try_read_reply().await
     };
     match ping.await {

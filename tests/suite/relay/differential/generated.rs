@@ -7,7 +7,7 @@
 use support::resp::encode_command;
 
 use super::script::{A, Script};
-use crate::relay::random::Random;
+use crate::common::Random;
 
 /// Commands in one pipeline.
 const LENGTH: usize = 120;

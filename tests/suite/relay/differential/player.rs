@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::frames::Frames;
 use super::script::{Script, Step};
-use crate::relay::random::Random;
+use crate::common::Random;
 
 /// How what is sent is cut into writes.
 #[derive(Debug, Clone, Copy)]

@@ -78,13 +78,16 @@ pub(super) struct Link {
     pub(super) id: u64,
     opened: Instant,
     pub(super) open: AtomicBool,
+    /// Everything that is read on it is lost, whatever the fault of the others.
+    pub(super) swallowed: AtomicBool,
     delivered: [AtomicU64; 2],
     read: [AtomicU64; 2],
 }
 
 impl Link {
     pub(super) fn new(id: u64) -> Self {
-        Self { id, opened: Instant::now(), open: true.into(), delivered: Default::default(), read: Default::default() }
+        let (delivered, read) = Default::default();
+        Self { id, opened: Instant::now(), open: true.into(), swallowed: false.into(), delivered, read }
     }
 
     pub(super) fn is_open(&self) -> bool {

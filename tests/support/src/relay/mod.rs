@@ -162,6 +162,14 @@ impl Relay {
         self.end_all(End::Reset);
     }
 
+    /// Whatever is read on this connection from now on is lost, in both directions, and so is the end of its streams; the
+    /// others go on.
+    pub fn swallow(&self, id: u64) {
+        let links = self.shared.links();
+        let link = links.iter().find(|link| link.id == id);
+        link.expect("a connection of this relay").swallowed.store(true, Ordering::Release);
+    }
+
     /// Ends the streams of all present connections in one direction, as if their sender had; the other direction goes on.
     pub fn half_close(&self, direction: Direction) {
         // Under the lock: a connection is registered before this, and obeys, or after it.

@@ -150,7 +150,7 @@ impl<'a> Pump<'a> {
         } else {
             self.ended = true;
         }
-        if self.fault != Fault::BlackHole {
+        if self.fault != Fault::BlackHole && !self.link.swallowed.load(Ordering::Acquire) {
             self.enqueue(piece);
         }
     }

@@ -185,3 +185,17 @@ async fn a_target_that_is_down_resets_and_a_dropped_relay_is_gone() {
     drop(relay);
     assert!(ByteClient::try_connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn one_connection_is_swallowed_and_the_others_go_on() {
+    let (relay, listener, mut client, mut server) = through_relay().await;
+    let (mut other_client, mut other_server) = connect(&relay, &listener).await;
+    relay.swallow(1);
+    client.send_raw("lost").await;
+    server.send_raw("lost too").await;
+    let read = |direction| relay.bytes_read(direction);
+    eventually(async || read(Direction::ToServer) == 4 && read(Direction::ToClient) == 10, "all to be read").await;
+    other_client.send_raw("through").await;
+    other_server.expect_bytes("through").await;
+    assert!(client.is_quiet_for(QUIET).await && server.is_quiet_for(QUIET).await);
+}

@@ -65,9 +65,32 @@ fn new_run_id() -> String {
     format!("{:016x}{:024x}", RUNS.fetch_add(1, Ordering::Relaxed), nanos)
 }
 
-const COMMANDS: [&str; 24] = [
-    "AUTH", "CLIENT", "COMMAND", "CONFIG", "DEL", "ECHO", "EVAL", "EVALSHA", "EXISTS", "FLUSHALL", "GET", "HELLO",
-    "INFO", "PEXPIRE", "PING", "PTTL", "PUBLISH", "QUIT", "RESET", "ROLE", "SCRIPT", "SELECT", "SET", "TIME",
+const COMMANDS: [&str; 25] = [
+    "AUTH",
+    "CLIENT",
+    "COMMAND",
+    "CONFIG",
+    "DEL",
+    "ECHO",
+    "EVAL",
+    "EVALSHA",
+    "EXISTS",
+    "FLUSHALL",
+    "GET",
+    "HELLO",
+    "INFO",
+    "PEXPIRE",
+    "PING",
+    "PTTL",
+    "PUBLISH",
+    "QUIT",
+    "RESET",
+    "ROLE",
+    "SCRIPT",
+    "SELECT",
+    "SET",
+    "SUBSCRIBE",
+    "TIME",
 ];
 
 impl Store {
@@ -139,6 +162,8 @@ impl Store {
                 ok()
             }
             ("PUBLISH", [_, _]) => integer(0),
+            // Nothing is ever published to it.
+            ("SUBSCRIBE", [channel]) => [b"*3\r\n$9\r\nsubscribe\r\n", &bulk(channel)[..], b":1\r\n"].concat(),
             ("EVALSHA", _) => error("NOSCRIPT No matching script. Please use EVAL."),
             ("EVAL" | "SCRIPT", _) => error("ERR a scripted node runs no scripts until its test says what they do"),
             (known, _) if COMMANDS.contains(&known) => {

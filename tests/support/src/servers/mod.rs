@@ -132,7 +132,7 @@ impl Server {
         processed.and_then(|count| count.parse().ok()).expect("INFO counts commands")
     }
 
-    /// The resident memory and open descriptors of the process.
+    /// The resident memory, open descriptors and processor time of the process.
     pub fn footprint(&self) -> process::Footprint {
         self.process.footprint()
     }

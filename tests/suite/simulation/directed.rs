@@ -1,0 +1,117 @@
+//! Histories that are told to the world step by step, since luck would hardly bring them about: releases through another proxy
+//! that meet a renewal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redlock_proxy::lock::Quorum;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::canaries::Canary;
+use super::checker::Claim;
+use super::client::Surroundings;
+use super::network::State;
+use super::plan::{ORDINARY, Plan};
+use super::primary::Micros;
+use super::random::Random;
+use super::sessions::SessionClient;
+use super::{begin, keep_leases, on_a_paused_clock};
+
+/// The session's ttl: it is renewed every 200 ms.
+const TTL_MS: u64 = 600;
+
+/// Three primaries and two proxies, near to each other, and a client of the first proxy's.
+struct Stage {
+    around: Arc<Surroundings>,
+    client: SessionClient,
+    began: Micros,
+    driver: JoinHandle<()>,
+    _keepers: JoinSet<()>,
+}
+
+impl Stage {
+    async fn set(canary: Option<Canary>) -> Self {
+        let quorum = Quorum::majority(3).expect("a small set");
+        let plan = Plan { total: 3, quorum, proxies: 2, keys: 1, pace: ORDINARY, ..Plan::new(0, canary) };
+        let mut random = Random::new(plan.seed, 3);
+        let (around, driver) = begin(&plan, &mut random, &Arc::default());
+        let keepers = keep_leases(&around);
+        around.world.with(|state| state.distance.fill(200));
+        sleep(50).await;
+        let client = SessionClient::new(0, random, Arc::clone(&around));
+        Self { client, began: around.world.now(), around, driver, _keepers: keepers }
+    }
+
+    fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        self.around.world.with(change)
+    }
+
+    /// So many milliseconds after the beginning.
+    fn at(&self, milliseconds: u64) -> Micros {
+        self.began + milliseconds * 1_000
+    }
+
+    fn end(self) -> Option<Claim> {
+        self.driver.abort();
+        self.with(|state| state.checker.violation.as_ref().map(|violation| violation.claim))
+    }
+}
+
+/// The link of a proxy to a primary.
+fn link(proxy: usize, primary: usize) -> usize {
+    3 * proxy + primary
+}
+
+/// Stops what is sent on a link from now on in one direction: 0 to the primary, 1 back.
+fn stop(state: &mut State, link: usize, direction: usize, until: Micros) {
+    let connection = state.links[link].connection().expect("the link is open");
+    state.connections[connection].stopped_until[direction] = until;
+}
+
+async fn sleep(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// A lock is granted by two primaries while the first, which set its record too, is silent. A release through another proxy
+/// deletes on the first and on the second, and is answered 1; between the two deletions a renewal is won, and finds the
+/// record absent on the first. Which promise is broken by that.
+pub(super) fn put_back_behind_a_release(canary: Option<Canary>) -> Option<Claim> {
+    on_a_paused_clock(async {
+        let mut stage = Stage::set(canary).await;
+        let (answered, renewed, healed) = (stage.at(100), stage.at(212), stage.at(5_000));
+        stage.with(|state| stop(state, link(0, 0), 1, answered));
+        let bound = stage.client.take_through(0, 0, TTL_MS, 0).await.expect("two have granted it");
+        sleep(185).await;
+        stage.with(|state| {
+            // The release reaches the second primary behind the renewal, and the third not at all.
+            stop(state, link(1, 1), 0, renewed);
+            stop(state, link(1, 2), 0, healed);
+            state.health[2].unreachable_until = healed;
+        });
+        stage.client.release_elsewhere(&bound).await;
+        let restored = stage.with(|state| state.sessions.put_back);
+        assert_eq!(restored, u64::from(canary.is_some()), "the renewal was won, and found the record absent");
+        stage.end()
+    })
+}
+
+/// A lock is granted by two primaries, and the other never has it. A release through another proxy deletes on the first, and
+/// is on its way to the third when a renewal finds the record gone on two, and the lock lost.
+#[test]
+fn a_release_that_a_renewal_meets_half_way_is_not_told_that_the_lock_was_not_held() {
+    let claim = on_a_paused_clock(async {
+        let mut stage = Stage::set(None).await;
+        let (reachable, arrives) = (stage.at(150), stage.at(225));
+        stage.with(|state| {
+            state.health[1].unreachable_until = reachable;
+            state.lose(link(0, 1));
+        });
+        let bound = stage.client.take_through(0, 0, TTL_MS, 0).await.expect("two have granted it");
+        sleep(195).await;
+        stage.with(|state| stop(state, link(1, 2), 0, arrives));
+        stage.client.release_elsewhere(&bound).await;
+        assert!(!stage.client.is_held(&bound), "the renewal has found out");
+        stage.end()
+    });
+    assert_eq!(claim, None);
+}
