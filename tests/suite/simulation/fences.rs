@@ -41,7 +41,7 @@ struct Numbers {
     /// When its record came to be on each primary: events of this kind are counted.
     recorded: [Option<u64>; PRIMARIES],
     /// For each number, how many primaries accepted it that granted the lock, and how many that refused it.
-    accepted: Vec<(FenceNumber, [usize; 2])>,
+    accepted: HashMap<FenceNumber, [usize; 2]>,
 }
 
 #[derive(Debug)]
@@ -52,13 +52,23 @@ pub(super) struct Fences {
     records: u64,
     needed: usize,
     canary: Option<Canary>,
+    /// Numbers of grants that took a lock over.
+    pub(super) of_take_overs: u64,
+    /// Numbers that were drawn in a third round or later.
+    pub(super) drawn_again: u64,
 }
 
 impl Fences {
     pub(super) fn new(plan: &Plan) -> Self {
-        let grants = (0..plan.all_keys()).map(|_| Vec::new()).collect();
-        let (needed, canary) = (plan.quorum.needed(), plan.canary);
-        Self { numbers: HashMap::new(), grants, records: 0, needed, canary }
+        Self {
+            numbers: HashMap::new(),
+            grants: (0..plan.all_keys()).map(|_| Vec::new()).collect(),
+            records: 0,
+            needed: plan.quorum.needed(),
+            canary: plan.canary,
+            of_take_overs: 0,
+            drawn_again: 0,
+        }
     }
 
     /// A request of an attempt that wants a number.
@@ -78,6 +88,7 @@ impl Fences {
     pub(super) fn drawn_anew(&mut self, token: &Token, number: FenceNumber) -> Option<String> {
         let numbers = self.numbers.get_mut(token)?;
         let former = numbers.drawn.replace(number).filter(|former| *former != number)?;
+        self.drawn_again += 1;
         let shown = numbers.shown.is_some_and(|shown| shown >= former);
         (!shown).then(|| format!("{} goes from {former:?} to {number:?}, unasked", label(token)))
     }
@@ -90,28 +101,25 @@ impl Fences {
         };
         let numbers = self.numbers.entry(token.clone()).or_default();
         numbers.shown = numbers.shown.max(*before);
-        let truth = RaiseVote::Raised(*before, *ours);
-        let place = numbers.accepted.iter().position(|(other, _)| other == number).unwrap_or_else(|| {
-            numbers.accepted.push((*number, [0; 2]));
-            numbers.accepted.len() - 1
-        });
-        let [by_granters, by_refusers] = &mut numbers.accepted[place].1;
-        let accepted = before.is_none_or(|before| before < *number);
-        if accepted && (*ours || !granted) {
-            *(if granted { by_granters } else { by_refusers }) += 1;
+        let ours = *ours || self.canary == Some(Canary::NoLookBehindTheRaise);
+        let truth = RaiseVote::Raised(*before, ours);
+        let [by_granters, by_refusers] = numbers.accepted.entry(*number).or_default();
+        let counts = before.is_none_or(|before| before < *number) && (ours || !granted);
+        if counts || !granted {
+            *(if granted { by_granters } else { by_refusers }) += usize::from(counts);
             return truth;
         }
         // What the broken rule would have counted is told as if this one had accepted.
-        let lies = granted
-            && match self.canary {
-                Some(Canary::RaiseCountedOnRefusers) => *by_refusers > 0,
-                Some(Canary::MajorityOfGrantersForTheFence) => *by_granters > self.needed / 2,
-                _ => false,
-            };
-        if lies {
-            *by_refusers = by_refusers.saturating_sub(1);
+        match self.canary {
+            Some(Canary::RaiseCountedOnRefusers) if *by_refusers > 0 => {
+                *by_refusers -= 1;
+                RaiseVote::Raised(None, true)
+            }
+            Some(Canary::MajorityOfGrantersForTheFence) if *by_granters > self.needed / 2 => {
+                RaiseVote::Raised(None, true)
+            }
+            _ => truth,
         }
-        if lies { RaiseVote::Raised(None, true) } else { truth }
     }
 
     /// Whether the record of `one` came first wherever both attempts had theirs.
@@ -144,6 +152,7 @@ impl State {
             let what = format!("{its} was granted with {}, {former_one} with {}", grant.number, former.number);
             self.checker.violate(Claim::FenceOrder, key, what);
         }
+        self.fences.of_take_overs += u64::from(self.checker.signed_anywhere(&grant.token));
         self.fences.grants[key].push(grant);
     }
 }

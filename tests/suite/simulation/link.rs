@@ -121,7 +121,7 @@ impl State {
         let this = &mut self.links[link];
         this.numbers += 1;
         let item = Item { number: this.numbers, work, raise, answer: None, ballot };
-        if matches!(this.phase, Phase::Down) {
+        if !matches!(this.phase, Phase::Up(_)) {
             self.incidents.unsent += u64::from(item.ballot.is_some());
             self.refuse(link, item);
             return;
@@ -143,7 +143,7 @@ impl State {
         matches!(self.links[link].phase, Phase::Up(_)).then(|| shown + (self.now - at))
     }
 
-    /// The link is down: nothing leaves, and only withdrawals are kept.
+    /// The link is not up: nothing leaves, and only withdrawals are kept.
     fn refuse(&mut self, link: usize, mut item: Item) {
         if let Some(ballot) = item.ballot.take() {
             ballot.unsent(Trouble::NotConnected, self.canary);

@@ -60,6 +60,17 @@ const HASTY: Pace = Pace {
     late_messages: 10,
 };
 
+/// Owners only, and a network that is late now and then by what a client does not wait for: they take their own locks over
+/// through two proxies at once.
+const IMPATIENT: Pace = Pace { owners: 100, node_timeout_ms: 110, late_messages: 10, ..ORDINARY };
+
+/// A kind of worlds in which other things happen than in most.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mood {
+    Haste,
+    Impatience,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -107,8 +118,12 @@ impl Plan {
             notice_loss: random.pick(&[0, 0, 20, 100]),
             pace: ORDINARY,
         };
-        if random.percent(10) || canary.is_some_and(Canary::is_caught_in_haste) {
-            plan = Self { pace: HASTY, keys: 1, clients: 2, ..plan };
+        match (canary.and_then(Canary::best_caught_in), random.between(0, 99)) {
+            (Some(Mood::Haste), _) | (None, 0..=9) => plan = Self { pace: HASTY, keys: 1, clients: 2, ..plan },
+            (Some(Mood::Impatience), _) | (None, 10..=14) => {
+                plan = Self { pace: IMPATIENT, keys: 1, clients: 2, impatience: 80, waiters: 0, sessions: 0, ..plan };
+            }
+            _ => {}
         }
         plan
     }
