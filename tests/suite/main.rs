@@ -10,6 +10,7 @@ mod dev;
 mod errors;
 mod exclusion;
 mod faults;
+mod forgetting;
 mod greeting;
 mod hostile;
 mod limits;
