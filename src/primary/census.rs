@@ -252,10 +252,10 @@ impl Census {
         std::mem::take(&mut self.stirred)
     }
 
-    /// Whether the primary waits for all others to be found new, too.
+    /// Whether the primary is about to be marked as sound, or waits for all others to be found new, too.
     pub fn may_found(&self, node: NodeId) -> bool {
         let member = &self.members[node.index()];
-        self.rules.at_once.is_some() && member.value().is_none() && self.is_new()
+        member.founds || (self.rules.at_once.is_some() && member.value().is_none() && self.is_new())
     }
 
     /// Takes note of a look. False when it is older than what is known.

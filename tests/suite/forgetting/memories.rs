@@ -70,7 +70,7 @@ impl Stage {
                 forgetful.del(&self.key).await;
                 assert_eq!(forgetful.command(&["SAVE"]).await, Value::ok());
                 forgetful.restart().await;
-                assert!(forgetful.exists(MARKER).await);
+                assert_eq!(forgetful.exists(MARKER).await, quarantine == Quarantine::Auto);
             }
             Forgetting::Flush => forgetful.flushall().await,
             Forgetting::Failover => {

@@ -141,8 +141,11 @@ async fn a_primary_that_is_a_replica_from_the_start_does_not_vote() {
         let mut servers = Fleet::start(kind, 3).await;
         let (replica, source) = servers.split_at_mut(1);
         replica[0].replicate(&source[0]).await;
-        let proxy =
-            Proxy::start(PROXY, patient(servers.addresses()).set("quorum", 3).set("probe_interval_ms", 100)).await;
+        let proxy = Proxy::start(
+            PROXY,
+            patient(servers.addresses()).set("quorum", 3).set("probe_interval_ms", 100).set("quarantine", "off"),
+        )
+        .await;
         voters(&proxy, 2).await;
         let expected =
             Value::error(format!("NOQUORUM 2 of 3 primaries answered, 3 needed: {} a replica", servers[0].address()));
