@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use support::{Fleet, Kind, Proxy, ProxyOptions, ServerOptions, Value, unique_key};
+use support::{Fleet, Kind, Proxy, ProxyOptions, Value, unique_key};
 
+use super::weather::persistent;
 use super::{pass_through, second_rounds, take};
 use crate::common::{LONGEST_TTL, PROMPT, Rig, patient, settled, start, timed, voters};
 
@@ -41,12 +42,6 @@ async fn a_server_that_has_forgotten_the_scripts_is_told_them_again_and_nobody_n
             held = next;
         }
     }
-}
-
-/// Servers that keep every write, whatever becomes of them.
-fn persistent() -> ServerOptions {
-    let arguments = ["--appendonly", "yes", "--appendfsync", "always"].map(str::to_owned).to_vec();
-    ServerOptions { arguments, ..ServerOptions::default() }
 }
 
 async fn passes_promptly(proxy: &Proxy, key: &str, last: &mut u64, what: &str) {

@@ -10,10 +10,10 @@
 mod cost;
 mod counters;
 mod forgetting;
-//mod order;
+mod order;
 mod owners;
-//mod weather;
-//mod work;
+mod weather;
+mod work;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
