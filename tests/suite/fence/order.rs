@@ -12,22 +12,23 @@ use std::time::{Duration, Instant};
 use support::{Fleet, Kind, PATIENCE, Proxy, ProxyOptions, Relay, eventually, unique_key};
 use tokio::task::JoinSet;
 
-use super::weather::{self, PRIMARIES, Tally, persistent};
+use super::weather::{self, PRIMARIES, PROBED_EVERY, Tally, persistent};
 use super::work::{PROXIES, Work};
 use crate::common::{from_environment, relays, settled, start};
 
 /// Grants on each kind of server.
-const GRANTS: u64 = 2_000;
-const CLIENTS: u64 = 24;
-const KEYS: usize = 24;
+const GRANTS: u64 = 1_500;
+const CLIENTS: u64 = 32;
+const KEYS: usize = 16;
 
 /// A proxy that soon gives up what is silent, and soon tries again.
 async fn proxy(links: &[Relay]) -> Proxy {
+    let probed_every = u64::try_from(PROBED_EVERY.as_millis()).expect("short");
     let impatient = [
         ("node_timeout_ms", 100),
-        ("silence_timeout_ms", 300),
+        ("silence_timeout_ms", 1_000),
         ("connect_timeout_ms", 300),
-        ("probe_interval_ms", 200),
+        ("probe_interval_ms", probed_every),
     ];
     start(ProxyOptions::new(links.iter().map(Relay::address)).set_all(&impatient)).await
 }

@@ -11,6 +11,11 @@ use crate::common::Random;
 
 pub(super) const PRIMARIES: usize = 5;
 
+/// How often a proxy looks at the primaries' clocks.
+pub(super) const PROBED_EVERY: Duration = Duration::from_millis(1_000);
+/// By how much it can be misled: half of what one way takes longer than the other.
+const SKEW: Duration = Duration::from_millis(300);
+
 /// How often each misfortune has come.
 pub(super) type Tally = BTreeMap<&'static str, usize>;
 
@@ -27,6 +32,11 @@ enum Blow {
     Ahead,
 }
 
+const STOP: (Blow, &str) = (Blow::Stop, "stopped");
+const KILL: (Blow, &str) = (Blow::Kill, "killed");
+const FORGET: (Blow, &str) = (Blow::Forget, "forgot scripts");
+const AHEAD: (Blow, &str) = (Blow::Ahead, "counter ahead");
+
 /// What happens to links.
 #[derive(Debug, Clone, Copy)]
 enum Cut {
@@ -42,6 +52,9 @@ enum Cut {
     SwallowReplies,
     /// Everything comes late, by a different time on each link.
     Slow,
+    /// What one proxy sends, or what it is sent, comes so late that its next look at the primaries' clocks misleads it: its numbers
+    /// begin too far ahead, or behind those of the others, until it has looked again.
+    Skew,
 }
 
 /// Servers that have what they had when they come back, however they ended: a primary that forgets is another matter.
@@ -67,17 +80,12 @@ pub(super) async fn strike(fleet: &mut Fleet, work: &Work, seed: u64) -> Tally {
     let mut tally = Tally::new();
     let blows: &[(Blow, &str)] = match fleet[0].kind() {
         // It keeps no log of what it does.
-        Kind::Dragonfly => &[(Blow::Stop, "stopped"), (Blow::Forget, "forgot scripts"), (Blow::Ahead, "counter ahead")],
-        Kind::Redis | Kind::Valkey => &[
-            (Blow::Stop, "stopped"),
-            (Blow::Kill, "killed"),
-            (Blow::Forget, "forgot scripts"),
-            (Blow::Ahead, "counter ahead"),
-        ],
+        Kind::Dragonfly => &[STOP, FORGET, AHEAD, FORGET],
+        Kind::Redis | Kind::Valkey => &[STOP, FORGET, KILL, FORGET, AHEAD, FORGET],
     };
-    while !work.is_over() || tally.len() < blows.len() {
+    while !work.is_over() || tally.is_empty() {
         for &(blow, name) in blows {
-            a_while(&mut random, 200).await;
+            a_while(&mut random, 300).await;
             let victims = match blow {
                 Blow::Stop | Blow::Kill => 1 + usize::from(random.below(3) == 0),
                 Blow::Forget | Blow::Ahead => 1 + random.below(PRIMARIES),
@@ -131,10 +139,11 @@ pub(super) async fn cut(links: &[Vec<Relay>; PROXIES], work: &Work, seed: u64) -
         (Cut::SwallowReplies, "replies swallowed"),
         (Cut::Refuse, "refused"),
         (Cut::Slow, "slowed down"),
+        (Cut::Skew, "clock skewed"),
     ];
-    while !work.is_over() || tally.len() < cuts.len() {
+    while !work.is_over() || tally.is_empty() {
         for (cut, name) in cuts {
-            a_while(&mut random, 150).await;
+            a_while(&mut random, 250).await;
             befall(cut, links, &mut random).await;
             *tally.entry(name).or_default() += 1;
         }
@@ -148,10 +157,12 @@ async fn befall(cut: Cut, links: &[Vec<Relay>; PROXIES], random: &mut Random) {
         Cut::Isolate => (PROXIES, 1),
         Cut::Refuse | Cut::LoseReplies | Cut::SwallowReplies => (1 + random.below(PROXIES), 1 + random.below(3)),
         Cut::Slow => (PROXIES, PRIMARIES),
+        Cut::Skew => (1, PRIMARIES),
     };
     let (proxies, primaries) = (choose(random, proxies, PROXIES), choose(random, primaries, PRIMARIES));
     let victims: Vec<&Relay> =
         proxies.iter().flat_map(|proxy| primaries.iter().map(|primary| &links[*proxy][*primary])).collect();
+    let way = random.pick(&Direction::BOTH);
     for relay in &victims {
         match cut {
             Cut::Partition | Cut::Isolate => relay.set_both(Fault::BlackHole),
@@ -165,15 +176,24 @@ async fn befall(cut: Cut, links: &[Vec<Relay>; PROXIES], random: &mut Random) {
                 let mut milliseconds = |most| Duration::from_millis(random.below(most) as u64);
                 relay.set_both(Fault::Delay { latency: milliseconds(10), jitter: milliseconds(10) });
             }
+            Cut::Skew => relay.set(way, Fault::latency(SKEW * 2)),
         }
     }
-    let longest = if matches!(cut, Cut::LoseReplies | Cut::SwallowReplies) { 40 } else { 400 };
-    a_while(random, longest).await;
+    match cut {
+        Cut::LoseReplies | Cut::SwallowReplies => a_while(random, 40).await,
+        // Until the next look at the clocks has been answered.
+        Cut::Skew => tokio::time::sleep(PROBED_EVERY + SKEW * 3).await,
+        _ => a_while(random, 400).await,
+    }
     for relay in victims {
         // A stream with a hole in it cannot go on; one that is only slow can.
-        if !matches!(cut, Cut::Slow) {
+        if !matches!(cut, Cut::Slow | Cut::Skew) {
             relay.reset();
         }
         relay.heal();
+    }
+    if matches!(cut, Cut::Skew) {
+        // Misled, and within reach again.
+        tokio::time::sleep(PROBED_EVERY / 2).await;
     }
 }

@@ -14,9 +14,9 @@ use crate::common::Random;
 pub(super) const PROXIES: usize = 3;
 
 /// Long against what a client does with its lock, short against the test: what is left behind stands in nobody's way for long.
-const TTL: &str = "2000";
+const TTL: &str = "1000";
 /// Where a signing went nothing is withdrawn.
-const OWNERS_TTL: &str = "1000";
+const OWNERS_TTL: &str = "600";
 /// Of locks that nobody releases.
 const SHORT_TTL: &str = "300";
 /// How long somebody stands in line.
@@ -92,9 +92,10 @@ impl Work {
             let client = &mut clients[random.below(PROXIES)];
             let key = random.below(self.keys.len());
             let succeeded = match random.below(20) {
-                0 | 1 => self.wait_in_line(client, &name, key).await,
-                2 => self.ask(client, &name, &[key], SHORT_TTL, &[]).await.pop().flatten().is_some(),
-                3..=5 => self.take_over(&mut clients, &name, key, &mut random).await,
+                0..=3 => self.wait_in_line(client, &name, key).await,
+                4 => self.ask(client, &name, &[key], SHORT_TTL, &[]).await.pop().flatten().is_some(),
+                5..=7 => self.take_over(&mut clients, &name, key, &mut random).await,
+                8..=11 => self.pass_around(&mut clients, &name, key, &mut random).await,
                 _ => self.take_several(client, &name, &mut random).await,
             };
             random.pause(if succeeded { 2 } else { 20 }).await;
@@ -110,6 +111,24 @@ impl Work {
         random.pause(2).await;
         self.give_back(client, &held).await;
         !held.is_empty()
+    }
+
+    /// One lock through this proxy and that, as fast as can be: each proxy begins where its own look at the clocks says.
+    async fn pass_around(
+        &self,
+        clients: &mut [ByteClient; PROXIES],
+        name: &str,
+        key: usize,
+        random: &mut Random,
+    ) -> bool {
+        let mut succeeded = false;
+        for _ in 0..2 * PROXIES {
+            let client = &mut clients[random.below(PROXIES)];
+            let held: Vec<_> = self.ask(client, name, &[key], TTL, &[]).await.into_iter().flatten().collect();
+            self.give_back(client, &held).await;
+            succeeded |= !held.is_empty();
+        }
+        succeeded
     }
 
     async fn wait_in_line(&self, client: &mut ByteClient, name: &str, key: usize) -> bool {
