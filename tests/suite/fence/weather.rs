@@ -12,7 +12,7 @@ use crate::common::Random;
 pub(super) const PRIMARIES: usize = 5;
 
 /// How often a proxy looks at the primaries' clocks.
-pub(super) const PROBED_EVERY: Duration = Duration::from_millis(1_000);
+pub(super) const PROBED_EVERY: Duration = Duration::from_secs(1);
 /// By how much it can be misled: half of what one way takes longer than the other.
 const SKEW: Duration = Duration::from_millis(300);
 
@@ -101,12 +101,18 @@ pub(super) async fn strike(fleet: &mut Fleet, work: &Work, seed: u64) -> Tally {
 async fn fall(blow: Blow, fleet: &mut Fleet, victims: &[usize], work: &Work, random: &mut Random) {
     match blow {
         Blow::Stop => {
-            victims.iter().for_each(|victim| fleet[*victim].pause());
+            for victim in victims {
+                fleet[*victim].pause();
+            }
             a_while(random, 500).await;
-            victims.iter().for_each(|victim| fleet[*victim].resume());
+            for victim in victims {
+                fleet[*victim].resume();
+            }
         }
         Blow::Kill => {
-            victims.iter().for_each(|victim| fleet[*victim].kill());
+            for victim in victims {
+                fleet[*victim].kill();
+            }
             a_while(random, 300).await;
             for victim in victims {
                 fleet[*victim].restart().await;

@@ -100,7 +100,7 @@ fn disorders_of(grants: &[Fenced<'_>]) -> Vec<Disorder> {
     let mut largest: Option<&Fenced<'_>> = None;
     for later in by_sending {
         while let Some(earlier) = answered.next_if(|earlier| arrived(earlier) <= later.1.answers[0].sent) {
-            largest = larger(largest, earlier);
+            largest = Some(larger(largest, earlier));
         }
         disorders.extend(disorder(largest, later));
     }
@@ -108,13 +108,13 @@ fn disorders_of(grants: &[Fenced<'_>]) -> Vec<Disorder> {
     let mut largest: Option<&Fenced<'_>> = None;
     for held in by_arrival.into_iter().filter(|(_, grant, _)| grant.certain().next().is_some()) {
         disorders.extend(disorder(largest, held));
-        largest = larger(largest, held);
+        largest = Some(larger(largest, held));
     }
     disorders
 }
 
-fn larger<'a>(largest: Option<&'a Fenced<'a>>, other: &'a Fenced<'a>) -> Option<&'a Fenced<'a>> {
-    Some(largest.filter(|largest| largest.2 >= other.2).unwrap_or(other))
+fn larger<'a>(largest: Option<&'a Fenced<'a>>, other: &'a Fenced<'a>) -> &'a Fenced<'a> {
+    largest.filter(|largest| largest.2 >= other.2).unwrap_or(other)
 }
 
 fn disorder(earlier: Option<&Fenced<'_>>, later: &Fenced<'_>) -> Option<Disorder> {
