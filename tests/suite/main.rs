@@ -10,6 +10,7 @@ mod dev;
 mod errors;
 mod exclusion;
 mod faults;
+mod fence;
 mod forgetting;
 mod greeting;
 mod hostile;
