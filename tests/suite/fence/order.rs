@@ -17,7 +17,7 @@ use super::work::{PROXIES, Work};
 use crate::common::{from_environment, relays, settled, start};
 
 /// Grants on each kind of server.
-const GRANTS: u64 = 1_500;
+const GRANTS: u64 = 1_000;
 const CLIENTS: u64 = 32;
 const KEYS: usize = 16;
 
