@@ -10,6 +10,8 @@ mod dev;
 mod errors;
 mod exclusion;
 mod faults;
+mod fence;
+mod forgetting;
 mod greeting;
 mod hostile;
 mod limits;

@@ -6,12 +6,15 @@
 //! * `records`: what the primaries have of it.
 //! * `sessions`: locks that live as long as a connection.
 //! * `scripted`: primaries that say what a real server cannot be made to say.
+//! * `wall_clock`: a time of day that can be set.
 //! * `random`: choices that are the same in each run.
+//! * `environment`: how much of it is wanted.
 //!
 //! A test that harms nobody needs nothing but keys of its own ([`unique_key`](support::unique_key)) and takes what the whole test
 //! process shares, [`Rig::shared`]. One that cuts connections has relays and a proxy of its own ([`Rig::shared_relayed`]); one that
 //! kills servers, or counts what they have done, has its own servers too ([`Rig::direct`], [`Rig::relayed`]).
 
+mod environment;
 mod locks;
 mod proxies;
 mod random;
@@ -19,7 +22,9 @@ mod records;
 mod rigs;
 mod scripted;
 mod sessions;
+mod wall_clock;
 
+pub(crate) use environment::from_environment;
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
 pub(crate) use proxies::{
     PROMPT, PROXY, draining, ended, patient, primary_field, resp3, settled, start, timed, voters,
@@ -29,3 +34,4 @@ pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, 
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};
 pub(crate) use scripted::{on_acquire, scripted};
 pub(crate) use sessions::{SESSION_TTL, bind, bound, counted, none_bound};
+pub(crate) use wall_clock::WallClock;
