@@ -362,6 +362,10 @@ impl Mode {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "mode_model.rs"]
+pub(super) mod model;
+
 #[cfg(test)]
 #[path = "mode_tests.rs"]
 mod tests;

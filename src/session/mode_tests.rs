@@ -1,16 +1,8 @@
 //! The mode of a connection, step by step.
 
+use super::model::reply;
 use super::*;
 use crate::command::Class;
-
-pub(super) fn reply(mode: &mut Mode, bytes: &[u8]) -> Fate {
-    let kind = bytes[0];
-    if kind != b'>' && mode.expects_anything() {
-        mode.answered_plainly();
-        return Fate::Deliver;
-    }
-    mode.answered(Glimpse { kind, bytes })
-}
 
 fn send(mode: &mut Mode, effects: &[Effect]) {
     for effect in effects {
