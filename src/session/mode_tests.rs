@@ -104,6 +104,19 @@ fn a_list_that_looks_like_a_message_is_a_reply_to_who_is_not_subscribed() {
 }
 
 #[test]
+fn a_subscription_behind_a_silence_is_seen() {
+    for (hello, kind) in [(Effect::None, '*'), (Effect::Hello(Some(Version::Resp3)), '>')] {
+        let mut mode = Mode::default();
+        send(&mut mode, &[hello]);
+        reply(&mut mode, b"+OK\r\n");
+        send(&mut mode, &[Effect::SkipNext, Effect::None, Effect::Subscribe(Class::Channel, 1)]);
+        reply(&mut mode, format!("{kind}3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n").as_bytes());
+        assert!(mode.is_subscribed() && !mode.owes() && !mode.is_in_doubt());
+        assert_eq!(mode.standing(), if kind == '*' { Standing::Subscribed } else { Standing::Normal });
+    }
+}
+
+#[test]
 fn silence_is_told_from_its_refusal() {
     let mut off = Mode::default();
     send(&mut off, &[Effect::RepliesOff, Effect::None, Effect::None]);
