@@ -12,6 +12,7 @@ mod exclusion;
 mod faults;
 mod greeting;
 mod hostile;
+mod hostile_corpus;
 mod limits;
 mod links;
 mod lock_service;
