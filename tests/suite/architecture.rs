@@ -183,7 +183,9 @@ fn files_are_short_enough_to_be_one_thing() {
 
 #[test]
 fn every_file_begins_with_its_story() {
-    for source in sources(&["src", "tests", "bench", "fuzz"]).into_iter().filter(|source| !source.path.ends_with("_tests.rs")) {
+    for source in
+        sources(&["src", "tests", "bench", "fuzz"]).into_iter().filter(|source| !source.path.ends_with("_tests.rs"))
+    {
         assert!(source.text.starts_with("//! "), "{} does not say what it is for", source.path);
     }
 }
