@@ -8,7 +8,7 @@
 //!
 //! * [`request`]: where requests end and what they say does not depend on how they were cut; limits hold, also for memory; the
 //!   delimiter of relayed requests and the decoder of our own agree.
-//! * [`reply`]: the same for replies, and `redis-protocol` agrees where a reply ends.
+//! * [`reply`]: the same for replies; their grammar, written down a second time, and `redis-protocol` agree where one ends.
 //! * [`command`]: what is parsed can be written and parsed again, names the keys that its table says, and refusals are one line.
 //! * [`acquire`], [`extend`], [`release`]: the tables of verdicts, counted a second time from who said what.
 //! * [`fence`]: a number is settled only where a quorum granted and accepted it, and drawn anew only as the rules say.
@@ -19,6 +19,7 @@ mod acquire;
 mod command;
 mod extend;
 mod fence;
+mod grammar;
 mod pieces;
 mod release;
 mod reply;

@@ -1,9 +1,10 @@
-//! Replies: where they end, however they were cut, and whether `redis-protocol` sees the same end.
+//! Replies: where they end, however they were cut, and whether the grammar and `redis-protocol` see the same end.
 
 use bytes::{Bytes, BytesMut};
 use redis_protocol::{resp2, resp3};
 use redlock_proxy::protocol::{Answer, AnswerReader, ReplyError, ReplyScanner};
 
+use crate::grammar::{Stop, first_reply};
 use crate::pieces::{Cut, cuts};
 
 /// Deeper than any reply of a server; what recurses is given nothing deeper.
@@ -14,6 +15,7 @@ const LONGEST: usize = 64;
 /// Reads the bytes as a server's stream; panics where its cuts matter or the decoders disagree.
 pub fn reply(data: &[u8]) {
     let (ends, error) = scan(&Cut::whole(), data);
+    assert_eq!((ends.clone(), error.is_some()), replies(data), "by the grammar");
     let answers = read(&Cut::whole(), data);
     for cut in cuts(data) {
         assert_eq!(scan(&cut, data), (ends.clone(), error), "cut by {cut:?}");
@@ -27,6 +29,20 @@ pub fn reply(data: &[u8]) {
     if let Some(error) = error {
         let text = error.to_string();
         assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text:?}");
+    }
+}
+
+/// The same by the grammar, and whether something is wrong behind them.
+fn replies(data: &[u8]) -> (Vec<(usize, u8)>, bool) {
+    let (mut ends, mut at) = (Vec::new(), 0);
+    loop {
+        match first_reply(&data[at..], NESTING) {
+            Ok((length, kind)) => {
+                at += length;
+                ends.push((at, kind));
+            }
+            Err(stop) => return (ends, stop == Stop::Wrong),
+        }
     }
 }
 
