@@ -26,7 +26,7 @@ fn streams() -> Vec<Vec<u8>> {
     let mut streams: Vec<_> = files.map(|file| fs::read(file.expect("readable").path()).expect("readable")).collect();
     assert!(streams.len() > 50, "{} has only {} files", folder.display(), streams.len());
     streams.extend([
-        [&b"*2\r\n$4\r\nECHO\r\n$2000000\r\n"[..], &[b'x'; 2_000_000], b"\r\n"].concat(),
+        [&b"*2\r\n$4\r\nECHO\r\n$2000000\r\n"[..], &b"x".repeat(2_000_000), b"\r\n"].concat(),
         [&b"*5000\r\n"[..], &b"$4\r\nPING\r\n".repeat(5_000)].concat(),
         b"\r\n".repeat(100_000),
         b"*0\r\n".repeat(100_000),
