@@ -182,6 +182,6 @@ impl Attempt {
         assert_eq!(self.core.answered(), granted.union(found).union(changed), "{self:?}");
         assert_eq!(self.core.never_set(), found.union(unsent), "{self:?}");
         let pending = self.set(|said| matches!(said, Said::Nothing | Said::Signing(None)));
-        assert_eq!(self.core.is_complete(), pending.is_empty(), "{self:?}");
+        assert_eq!((self.core.outstanding(), self.core.is_complete()), (pending, pending.is_empty()), "{self:?}");
     }
 }

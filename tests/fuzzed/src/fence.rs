@@ -1,6 +1,6 @@
 //! Fencing numbers: when one is settled, and when another is drawn, by QUORUM's rules and the notes of who answered what.
 //!
-//! Letters, each but the last with a primary: `g` it granted · `f`, `F` the counter that it showed behind its request, the record being
+//! Letters, each but the last with a primary: `g` it granted · `l` it refused, or is silent · `f`, `F` the counter that it showed behind its request, the record being
 //! still ours or not · `s` its record is to be signed anew, with the clock there · `r`, `R` the counter that it showed for the number
 //! that was drawn last, the record being ours or not · `o` one that it showed for a former number · `x` silence to the last · `.` a
 //! look. `^` in front: all numbers are nearly used up. A counter is a digit: 4 is the largest number so far, less is smaller, more is
@@ -29,7 +29,8 @@ pub fn fence(data: &[u8]) {
         }
         let Some(node) = script.node(quorum) else { continue };
         match letter {
-            b'g' => grant.granted.insert(node),
+            b'g' if !grant.lost.contains(node) => grant.granted.insert(node),
+            b'l' if !grant.granted.contains(node) => grant.lost.insert(node),
             b's' => {
                 let clock = grant.counter(&mut script).unwrap_or(FenceNumber::SMALLEST);
                 grant.sign(node, clock);
@@ -65,6 +66,8 @@ struct Numbering {
     core: Fence,
     quorum: Quorum,
     granted: NodeSet,
+    /// Heard of, and not granted.
+    lost: NodeSet,
     /// For each primary, what was raised behind its latest request, and whether it was accepted there; `None`: no answer yet.
     first: Vec<(FenceNumber, Option<bool>)>,
     drawn: Vec<Drawn>,
@@ -76,7 +79,7 @@ impl Numbering {
     fn new(quorum: Quorum, clock: FenceNumber) -> Self {
         let first = vec![(clock, None); quorum.total()];
         let core = Fence::new(quorum, clock);
-        Self { core, quorum, granted: NodeSet::EMPTY, first, drawn: Vec::new(), largest: clock }
+        Self { core, quorum, granted: NodeSet::EMPTY, lost: NodeSet::EMPTY, first, drawn: Vec::new(), largest: clock }
     }
 
     fn counter(&self, script: &mut Script<'_>) -> CounterBefore {
@@ -88,9 +91,9 @@ impl Numbering {
         self.largest = self.largest.max(before.unwrap_or(FenceNumber::SMALLEST));
     }
 
-    /// What a primary has granted is not signed anew.
+    /// Where a primary has had its last word, nothing is signed anew.
     fn sign(&mut self, node: NodeId, clock: FenceNumber) {
-        if self.granted.contains(node) {
+        if self.granted.contains(node) || self.lost.contains(node) {
             return;
         }
         let number = self.core.for_signing([node].into_iter().collect(), clock);
@@ -143,9 +146,19 @@ impl Numbering {
         first.max(drawn) >= self.quorum.needed()
     }
 
-    /// Whether the number that was drawn last may still be accepted by a quorum.
-    fn may_be_settled(drawn: &Drawn, needed: usize) -> bool {
-        drawn.accepted.len() + drawn.asked.without(drawn.heard).len() >= needed
+    /// Those that have not voted yet.
+    fn outstanding(&self) -> NodeSet {
+        self.quorum.nodes().collect::<NodeSet>().without(self.granted).without(self.lost)
+    }
+
+    /// Whether the number that was drawn last may still be accepted by a quorum, if so many others come to it.
+    fn may_be_settled(&self, drawn: &Drawn, others: usize) -> bool {
+        drawn.accepted.len() + drawn.asked.without(drawn.heard).len() + others >= self.quorum.needed()
+    }
+
+    /// Whether another is drawn once this one cannot be accepted.
+    fn is_next_due(&self, drawn: &Drawn) -> bool {
+        drawn.outrun && self.drawn.len() <= FENCE_STEPS as usize
     }
 
     /// Nothing is asked about a number before the lock is won.
@@ -153,7 +166,7 @@ impl Numbering {
         if self.granted.len() < self.quorum.needed() {
             return;
         }
-        let step = self.core.poll(self.granted);
+        let step = self.core.poll(self.granted, self.outstanding());
         let numbers = self.first.iter().map(|(number, _)| *number).chain(self.drawn.last().map(|drawn| drawn.number));
         let settled: Vec<FenceNumber> = numbers.filter(|number| self.is_settled(*number)).collect();
         if let FenceStep::Settled(number) = step {
@@ -164,16 +177,18 @@ impl Numbering {
         match step {
             FenceStep::Raise(number, nodes) => self.check_raise(number, nodes),
             FenceStep::Failed => {
-                let is_over = FenceNumber::new(self.largest.value() + (1_000 << self.drawn.len())).is_none();
-                let is_lost = self.drawn.last().is_some_and(|drawn| {
-                    let may_draw = drawn.outrun && self.drawn.len() <= FENCE_STEPS as usize && !is_over;
-                    !Self::may_be_settled(drawn, self.quorum.needed()) && !may_draw
-                });
-                assert!(is_lost || (self.drawn.is_empty() && is_over), "it need not fail: {self:?}");
+                let is_used_up = FenceNumber::new(self.largest.value() + (1_000 << self.drawn.len())).is_none();
+                let is_lost = match self.drawn.last() {
+                    None => is_used_up,
+                    Some(drawn) if self.is_next_due(drawn) => is_used_up && !self.may_be_settled(drawn, 0),
+                    Some(drawn) => !self.may_be_settled(drawn, self.outstanding().len()),
+                };
+                assert!(is_lost, "it need not fail: {self:?}");
             }
             FenceStep::Wait => {
-                let may_be = self.drawn.last().is_some_and(|drawn| Self::may_be_settled(drawn, self.quorum.needed()));
-                assert!(may_be, "nobody is left to wait for: {self:?}");
+                let drawn = self.drawn.last().expect("a number is drawn before anybody is waited for");
+                let others = if self.is_next_due(drawn) { 0 } else { self.outstanding().len() };
+                assert!(self.may_be_settled(drawn, others), "nobody is left to wait for: {self:?}");
             }
             FenceStep::Settled(_) => {}
         }
@@ -196,7 +211,7 @@ impl Numbering {
         assert_eq!(nodes, self.granted, "{self:?}");
         if let Some(former) = self.drawn.last() {
             assert!(former.outrun, "drawn anew though nothing larger was seen: {self:?}");
-            assert!(!Self::may_be_settled(former, self.quorum.needed()), "drawn anew too early: {self:?}");
+            assert!(!self.may_be_settled(former, 0), "drawn anew too early: {self:?}");
         }
         self.largest = number;
         let (heard, accepted) = (NodeSet::EMPTY, NodeSet::EMPTY);
