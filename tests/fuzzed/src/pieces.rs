@@ -3,7 +3,7 @@
 /// Streams of up to so many bytes are cut at each place once.
 const CUT_EVERYWHERE: usize = 24;
 /// Streams of up to so many bytes are shown byte by byte as well.
-const BYTE_BY_BYTE: usize = 1_024;
+const BYTE_BY_BYTE: usize = 256;
 
 /// A way to cut a stream: the lengths of its pieces, again and again from the first.
 #[derive(Debug)]
