@@ -32,6 +32,8 @@ pub enum Request {
     Set,
     /// Take the lock; the raise behind it fails.
     SetAlone,
+    /// Sign the record that was found, if it still is there.
+    Sign,
     /// Raise a number that was drawn anew.
     Raise,
     /// Delete what may have been set.
@@ -63,15 +65,18 @@ pub(crate) fn possible(world: &World, decided: &Decided, state: &State, actions:
         decided.each(world, state, attempt, |decision| actions.push(Action::Hear(attempt, decision.clone())));
         let its = &state.attempts[attempt];
         // Of attempts that are alike, the next to begin is the first that has not.
-        let is_alike = |other: usize| bounds.clocks.is_none_or(|clocks| clocks[other] == clocks[attempt]);
+        let is_alike = |other: usize| {
+            let clocks = bounds.clocks.is_none_or(|clocks| clocks[other] == clocks[attempt]);
+            clocks && (world.is_kin(other, attempt) || !bounds.owner)
+        };
         let is_next = attempt == 0 || state.attempts[attempt - 1].stage != Stage::Unbegun || !is_alike(attempt - 1);
         if its.stage == Stage::Unbegun && is_next {
             actions.push(Action::Begin(attempt));
         }
-        if its.stage == Stage::Granted && its.extension == Extension::Unused && bounds.extension.is_some() {
+        if its.is_granted() && its.extension == Extension::Unused && bounds.extension.is_some() {
             actions.push(Action::Extend(attempt));
         }
-        if its.stage == Stage::Granted && its.release == Release::Unused && bounds.releases {
+        if its.is_granted() && its.release == Release::Unused && bounds.releases {
             actions.push(Action::Release(attempt));
         }
     }
@@ -89,7 +94,10 @@ fn requests(world: &World, state: &State, place: usize, attempt: usize, mut push
     if link.raise.is_to_run() {
         push(Request::Raise);
     }
-    if link.withdraw && (!link.set.is_to_run() || world.rules == Rules::NoKill) {
+    if link.sign.is_to_run() {
+        push(Request::Sign);
+    }
+    if link.withdraw && (!link.set.is_to_run() && !link.sign.is_to_run() || world.rules == Rules::NoKill) {
         push(Request::Withdraw);
     }
     if link.extend.is_to_run() {

@@ -45,8 +45,12 @@ pub struct Decision {
 pub(crate) trait Round: Clone {
     /// What may be heard next of a primary, at most two things.
     fn choices(&self, link: &Link) -> Vec<Heard>;
-    fn tell(&mut self, node: NodeId, link: &Link, heard: Heard);
+    fn tell(&mut self, world: &World, node: NodeId, link: &Link, heard: Heard);
     fn decide(&mut self, world: &World, elapsed: u8, heard: &[Heard]) -> Option<Verdict>;
+    /// The verdict if the client has left, where that makes another one.
+    fn when_left(&self, _world: &World, _verdict: &Verdict) -> Option<Verdict> {
+        None
+    }
 }
 
 /// What the core has decided. The same rounds are under way in many states.
@@ -63,8 +67,8 @@ struct Question {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
-    Asking(Option<u16>),
-    Numbering(Arc<Acquiring>),
+    Asking(usize),
+    Further(Arc<Acquiring>),
     Extending,
     Releasing,
 }
@@ -75,8 +79,8 @@ impl Decided {
         let its = &state.attempts[attempt];
         let mut ask = |kind, elapsed| self.ask(world, state, attempt, kind, elapsed).iter().for_each(&mut push);
         match &its.stage {
-            Stage::Asking => ask(Kind::Asking(world.bounds.clocks.map(|clocks| clocks[attempt])), its.elapsed),
-            Stage::Numbering(cores) => ask(Kind::Numbering(Arc::clone(cores)), its.elapsed),
+            Stage::Asking => ask(Kind::Asking(attempt), its.elapsed),
+            Stage::Further(cores) => ask(Kind::Further(Arc::clone(cores)), its.elapsed),
             _ => {}
         }
         if let Extension::UnderWay { elapsed, .. } = its.extension {
@@ -89,9 +93,9 @@ impl Decided {
 
     fn ask(&self, world: &World, state: &State, attempt: usize, kind: Kind, elapsed: u8) -> Arc<[Decision]> {
         let links = state.primaries.each_ref().map(|primary| {
-            let Link { set, number, raise, extend, release, .. } = primary.links[attempt];
+            let Link { set, found, sign, number, raise, extend, release, .. } = primary.links[attempt];
             match kind {
-                Kind::Asking(_) | Kind::Numbering(_) => Link { set, number, raise, ..Link::default() },
+                Kind::Asking(_) | Kind::Further(_) => Link { set, found, sign, number, raise, ..Link::default() },
                 Kind::Extending => Link { extend, ..Link::default() },
                 Kind::Releasing => Link { release, ..Link::default() },
             }
@@ -101,8 +105,8 @@ impl Decided {
             return Arc::clone(known);
         }
         let decisions: Arc<[Decision]> = match &question.kind {
-            Kind::Asking(clock) => decisions(world, &question, &Acquiring::new(world, *clock)),
-            Kind::Numbering(cores) => decisions(world, &question, cores.as_ref()),
+            Kind::Asking(attempt) => decisions(world, &question, &Acquiring::new(world, *attempt)),
+            Kind::Further(cores) => decisions(world, &question, cores.as_ref()),
             Kind::Extending => decisions(world, &question, &Extend::new(world.quorum())),
             Kind::Releasing => decisions(world, &question, &Release::new(world.quorum())),
         };
@@ -140,14 +144,21 @@ impl Search<'_> {
                 }
                 self.seen.push(heard);
                 let mut round = round.clone();
-                round.tell(node, link, choice);
+                round.tell(self.world, node, link, choice);
                 match round.decide(self.world, self.question.elapsed, &heard) {
                     None => self.hear(&round, heard),
-                    Some(verdict) if self.found.iter().any(|known| known.verdict == verdict) => {}
-                    Some(verdict) => self.found.push(Decision { heard, verdict }),
+                    Some(verdict) => {
+                        self.find(round.when_left(self.world, &verdict), heard);
+                        self.find(Some(verdict), heard);
+                    }
                 }
             }
         }
+    }
+
+    fn find(&mut self, verdict: Option<Verdict>, heard: AllHeard) {
+        let new = verdict.filter(|verdict| self.found.iter().all(|known| known.verdict != *verdict));
+        self.found.extend(new.map(|verdict| Decision { heard, verdict }));
     }
 }
 

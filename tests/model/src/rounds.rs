@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use redlock_proxy::lock::{
     Acquire, AcquireStep, AcquireVerdict, AcquireVote, Extend, ExtendVerdict, ExtendVote, Fence, FenceNumber,
-    FenceStep, Holder, Moment, NodeId, NodeSet, Release, ReleaseVerdict, ReleaseVote, Token,
+    FenceStep, Holder, Moment, NodeId, NodeSet, Release, ReleaseVerdict, ReleaseVote, SignVote,
 };
 
 use crate::hearing::{Heard, Round};
 use crate::state::{Answer, Link, Raised, Slot};
-use crate::world::{Rules, TTL, World, ttl_of};
+use crate::world::{ATTEMPTS, Rules, TTL, World, ttl_of};
 
 /// What a round decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// With a number, where one is wanted.
-    Granted(Option<u16>),
+    /// With a number, where one is wanted, and whether the owner's records were signed anew.
+    Granted(Option<u16>, bool),
     /// And withdrawn from these.
     Lost(AcquireVerdict, NodeSet),
+    /// The records of these attempts are to be signed anew.
+    Sign(Arc<Acquiring>, Vec<(NodeId, u8)>),
     /// Won, and a number is raised, drawn anew, on these.
     Raise(Arc<Acquiring>, u16, NodeSet),
     Extend(ExtendVerdict),
@@ -32,10 +34,10 @@ pub(crate) struct Acquiring {
 }
 
 impl Acquiring {
-    /// An attempt that has just asked all primaries; `clock` is the number raised there, where one is wanted.
-    pub(crate) fn new(world: &World, clock: Option<u16>) -> Self {
-        let fence = clock.map(|clock| Fence::new(world.acceptances(), number(clock)));
-        Self { acquire: Acquire::new(world.quorum(), None), fence }
+    /// An attempt that has just asked all primaries, and raised its clock there, where numbers are wanted.
+    pub(crate) fn new(world: &World, attempt: usize) -> Self {
+        let fence = world.bounds.clocks.map(|clocks| Fence::new(world.acceptances(), number(clocks[attempt])));
+        Self { acquire: Acquire::new(world.quorum(), world.owner(attempt)), fence }
     }
 }
 
@@ -45,13 +47,22 @@ impl Round for Acquiring {
         match (link.set, link.raise) {
             (Slot::Ran((answer, _)), _) => heard_of(answer),
             (Slot::Sent, _) => vec![Heard::Silence, Heard::Unsent],
+            _ if link.sign != Slot::Idle => choices(link.sign),
             (_, Slot::Ran(_)) => vec![Heard::Yes, Heard::Silence],
             (_, Slot::Sent) => vec![Heard::Silence],
             _ => Vec::new(),
         }
     }
 
-    fn tell(&mut self, node: NodeId, link: &Link, heard: Heard) {
+    fn tell(&mut self, world: &World, node: NodeId, link: &Link, heard: Heard) {
+        if link.found.is_some() {
+            let vote = match heard {
+                Heard::Yes => SignVote::Signed,
+                Heard::No => SignVote::Changed,
+                _ => SignVote::Silent,
+            };
+            return self.acquire.handle_sign_vote(node, vote);
+        }
         match (link.set, &mut self.fence, link.raise) {
             (Slot::Ran((_, Raised::Over(before))), Some(fence), _) if heard != Heard::Silence => {
                 fence.handle_first(node, before.map(number), true);
@@ -67,7 +78,7 @@ impl Round for Acquiring {
         let vote = match heard {
             Heard::Yes => AcquireVote::Granted,
             Heard::Held(attempt) => {
-                let token = Token::sign(None, [attempt; 20]);
+                let token = world.token(attempt.into());
                 AcquireVote::Held(Holder::Value(token.as_bytes().to_vec().into()))
             }
             Heard::Unsent => AcquireVote::Unsent,
@@ -77,16 +88,22 @@ impl Round for Acquiring {
     }
 
     fn decide(&mut self, world: &World, elapsed: u8, heard: &[Heard]) -> Option<Verdict> {
-        let AcquireStep::Done(verdict) =
-            self.acquire.poll(world.moment(elapsed), Moment::from_micros(0), ttl_of(TTL), world.drift())
-        else {
-            return None;
+        let step = self.acquire.poll(world.moment(elapsed), Moment::from_micros(0), ttl_of(TTL), world.drift());
+        let verdict = match step {
+            AcquireStep::Wait => return None,
+            AcquireStep::Sign(found) => {
+                let found = found.into_iter().map(|(node, value)| (node, signer(world, &value))).collect();
+                return Some(Verdict::Sign(Arc::new(self.clone()), found));
+            }
+            AcquireStep::Done(verdict) => verdict,
         };
         let lost = |verdict| Some(Verdict::Lost(verdict, withdrawn(world, &self.acquire, heard)));
         if verdict != AcquireVerdict::Granted {
             return lost(verdict);
         }
-        let Some(fence) = &mut self.fence else { return Some(Verdict::Granted(None)) };
+        let Some(fence) = &mut self.fence else {
+            return Some(Verdict::Granted(None, self.acquire.took_over()));
+        };
         if world.certainty(elapsed, TTL) == 0 {
             return lost(AcquireVerdict::TooLate);
         }
@@ -95,11 +112,18 @@ impl Round for Acquiring {
             _ => self.acquire.granted(),
         };
         match fence.poll(granted) {
-            FenceStep::Settled(number) => Some(Verdict::Granted(Some(small(number)))),
+            FenceStep::Settled(number) => Some(Verdict::Granted(Some(small(number)), false)),
             FenceStep::Raise(number, nodes) => Some(Verdict::Raise(Arc::new(self.clone()), small(number), nodes)),
             FenceStep::Wait => None,
             FenceStep::Failed => lost(AcquireVerdict::NoQuorum),
         }
+    }
+
+    /// The grant cannot be told, and is withdrawn.
+    fn when_left(&self, world: &World, verdict: &Verdict) -> Option<Verdict> {
+        let is_granted = matches!(verdict, Verdict::Granted(..));
+        let left = (world.bounds.owner && is_granted).then_some(AcquireVerdict::Abandoned)?;
+        Some(Verdict::Lost(left, withdrawn(world, &self.acquire, &[])))
     }
 }
 
@@ -108,7 +132,7 @@ impl Round for Extend {
         choices(link.extend)
     }
 
-    fn tell(&mut self, node: NodeId, _link: &Link, heard: Heard) {
+    fn tell(&mut self, _world: &World, node: NodeId, _link: &Link, heard: Heard) {
         let vote = match heard {
             Heard::Yes => ExtendVote::Extended,
             Heard::No => ExtendVote::Lacking,
@@ -128,7 +152,7 @@ impl Round for Release {
         choices(link.release)
     }
 
-    fn tell(&mut self, node: NodeId, _link: &Link, heard: Heard) {
+    fn tell(&mut self, _world: &World, node: NodeId, _link: &Link, heard: Heard) {
         let vote = match heard {
             Heard::Yes => ReleaseVote::Deleted,
             Heard::No => ReleaseVote::Lacking,
@@ -163,10 +187,19 @@ fn heard_of(answer: Answer) -> Vec<Heard> {
 /// Where the token of a lost attempt is withdrawn.
 fn withdrawn(world: &World, core: &Acquire, heard: &[Heard]) -> NodeSet {
     let targets = core.withdraw_from();
+    if world.rules == Rules::SignedWithdrawn {
+        return targets.union(core.signed());
+    }
     if world.rules == Rules::SilentKept {
         return targets.iter().filter(|node| heard[node.index()] == Heard::Yes).collect();
     }
     targets
+}
+
+/// The attempt whose token it is.
+fn signer(world: &World, token: &[u8]) -> u8 {
+    let attempt = (0..ATTEMPTS).find(|attempt| world.token(*attempt).as_bytes() == token);
+    attempt.and_then(|attempt| u8::try_from(attempt).ok()).expect("one of the attempts signed it")
 }
 
 fn number(number: u16) -> FenceNumber {

@@ -37,6 +37,7 @@ fn words(action: &Action) -> String {
             let request = match request {
                 Request::Set => "SET",
                 Request::SetAlone => "SET (the raise behind it fails)",
+                Request::Sign => "signing",
                 Request::Raise => "raise",
                 Request::Withdraw => "withdrawal",
                 Request::Extend => "extension",
@@ -70,15 +71,20 @@ fn told(heard: Heard) -> Option<String> {
 
 fn verdict(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Granted(None) => "granted".to_owned(),
-        Verdict::Granted(Some(number)) => format!("granted with {number}"),
+        Verdict::Granted(None, _) => "granted".to_owned(),
+        Verdict::Granted(Some(number), _) => format!("granted with {number}"),
         Verdict::Lost(verdict, _) => match verdict {
             AcquireVerdict::TooLate => "too late",
             AcquireVerdict::Held => "held",
             AcquireVerdict::Split => "split",
+            AcquireVerdict::Abandoned => "granted, but its client has left",
             _ => "no quorum",
         }
         .to_owned(),
+        Verdict::Sign(_, found) => {
+            let where_found: Vec<_> = found.iter().map(|(node, _)| primary(node.index()).to_string()).collect();
+            format!("signs anew on {}", where_found.join(", "))
+        }
         Verdict::Raise(_, number, _) => format!("raises {number}"),
         Verdict::Extend(ExtendVerdict::Extended) => "extended".to_owned(),
         Verdict::Extend(ExtendVerdict::Lost) => "lost".to_owned(),

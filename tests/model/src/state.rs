@@ -58,12 +58,15 @@ pub(crate) enum Raised {
     Over(Option<u16>),
 }
 
-/// One attempt's requests to one primary. Only the order of `SET`, raise and withdrawal is kept; extensions and releases
+/// One attempt's requests to one primary. Only the order of `SET`, signing, raise and withdrawal is kept; extensions and releases
 /// may go through other proxies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Link {
     pub(crate) set: Slot<(Answer, Raised)>,
-    /// The raise of a number that was drawn anew.
+    /// Whose record was to be signed anew here, and the signing.
+    pub(crate) found: Option<u8>,
+    pub(crate) sign: Slot<Answer>,
+    /// The raise of the latest number that was drawn anew.
     pub(crate) number: u16,
     /// The counter as it was, and whether the record was the attempt's.
     pub(crate) raise: Slot<(Option<u16>, bool)>,
@@ -106,9 +109,12 @@ pub(crate) enum Stage {
     #[default]
     Unbegun,
     Asking,
-    /// The lock is won, and its number is not.
-    Numbering(Arc<Acquiring>),
-    Granted,
+    /// Something was heard, and asked behind it: a signing, or the raise of another number.
+    Further(Arc<Acquiring>),
+    /// By signing its owner's records anew, or not.
+    Granted {
+        took_over: bool,
+    },
     Lost,
 }
 
@@ -150,8 +156,20 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    pub(crate) fn is_granted(&self) -> bool {
+        matches!(self.stage, Stage::Granted { .. })
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.release == Release::Released
+    }
+
+    pub(crate) fn is_extended(&self) -> bool {
+        self.extension == Extension::Confirmed
+    }
+
     pub(crate) fn is_asking(&self) -> bool {
-        matches!(self.stage, Stage::Asking | Stage::Numbering(_))
+        matches!(self.stage, Stage::Asking | Stage::Further(_))
     }
 }
 
@@ -183,7 +201,7 @@ pub struct State {
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let mut primaries = self.primaries.each_ref();
-        if !self.attempts.iter().any(|attempt| matches!(attempt.stage, Stage::Numbering(_))) {
+        if !self.attempts.iter().any(|attempt| matches!(attempt.stage, Stage::Further(_))) {
             primaries.sort_unstable();
         }
         primaries.hash(hasher);

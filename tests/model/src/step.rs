@@ -6,7 +6,7 @@ use redlock_proxy::lock::{ExtendVerdict, NodeSet, ReleaseVerdict};
 
 use crate::action::{Action, Request};
 use crate::hearing::{Decision, Heard};
-use crate::rounds::Verdict;
+use crate::rounds::{Acquiring, Verdict};
 use crate::state::{Answer, Attempt, Extension, Link, Primary, Raised, Record, Release, Slot, Stage, State};
 use crate::world::{Rules, TTL, World, certain_life};
 
@@ -88,6 +88,14 @@ impl State {
                 primary.links[attempt].set.run((vouched(found), raised));
                 self.lost_raises -= u8::from(request == Request::SetAlone);
             }
+            Request::Sign => {
+                let found = primary.links[attempt].found.map(usize::from);
+                let is_there = found.is_some_and(|found| primary.bears(found));
+                if let Some(former) = primary.record.filter(|_| is_there) {
+                    primary.record = record(former.left.max(certain_life(TTL)));
+                }
+                primary.links[attempt].sign.run(vouched(if is_there { Answer::Yes } else { Answer::No }));
+            }
             Request::Raise => {
                 let before = primary.raise(primary.links[attempt].number);
                 primary.links[attempt].raise.run((before, bears));
@@ -116,18 +124,21 @@ impl State {
 
     fn hear(&mut self, world: &World, attempt: usize, Decision { heard, verdict }: &Decision) {
         match verdict {
-            Verdict::Granted(number) => {
+            Verdict::Granted(number, took_over) => {
                 self.broken.order |= number.is_some() && self.latest >= *number;
                 self.latest = *number;
-                self.grant(world, attempt, heard);
+                self.grant(world, attempt, heard, *took_over);
             }
             Verdict::Lost(_, withdraw) => self.lose(attempt, heard, *withdraw),
-            Verdict::Raise(cores, number, nodes) => {
-                self.attempts[attempt].stage = Stage::Numbering(Arc::clone(cores));
-                for (link, heard) in self.links(attempt).zip(heard).filter(|(_, heard)| **heard != Heard::Nothing) {
-                    drop_unsent(std::iter::once(&mut link.set), &[*heard]);
-                    link.raise.give_up();
+            Verdict::Sign(cores, found) => {
+                self.go_on(attempt, cores, heard);
+                for (node, former) in found {
+                    let link = &mut self.primaries[node.index()].links[attempt];
+                    (link.found, link.sign) = (Some(*former), Slot::Sent);
                 }
+            }
+            Verdict::Raise(cores, number, nodes) => {
+                self.go_on(attempt, cores, heard);
                 for node in nodes.iter() {
                     let link = &mut self.primaries[node.index()].links[attempt];
                     (link.number, link.raise) = (*number, Slot::Sent);
@@ -159,10 +170,20 @@ impl State {
         }
     }
 
-    fn grant(&mut self, world: &World, attempt: usize, heard: &[Heard]) {
+    /// The attempt keeps what it has heard, and waits for what it has not.
+    fn go_on(&mut self, attempt: usize, cores: &Arc<Acquiring>, heard: &[Heard]) {
+        self.attempts[attempt].stage = Stage::Further(Arc::clone(cores));
+        for (link, heard) in self.links(attempt).zip(heard).filter(|(_, heard)| **heard != Heard::Nothing) {
+            drop_unsent(std::iter::once(&mut link.set), &[*heard]);
+            link.raise.give_up();
+            link.sign.give_up();
+        }
+    }
+
+    fn grant(&mut self, world: &World, attempt: usize, heard: &[Heard], took_over: bool) {
         let its = &mut self.attempts[attempt];
         let certain = world.certainty(its.elapsed, TTL);
-        *its = Attempt { stage: Stage::Granted, certain, ..Attempt::default() };
+        *its = Attempt { stage: Stage::Granted { took_over }, certain, ..Attempt::default() };
         self.end_acquiring(attempt, heard);
     }
 
@@ -174,7 +195,10 @@ impl State {
 
     fn end_acquiring(&mut self, attempt: usize, heard: &[Heard]) {
         drop_unsent(self.links(attempt).map(|link| &mut link.set), heard);
-        self.links(attempt).for_each(|link| link.raise.give_up());
+        for link in self.links(attempt) {
+            link.raise.give_up();
+            link.sign.give_up();
+        }
     }
 
     /// Requests that are waited for no longer, and would change nothing, are as good as run.
@@ -189,7 +213,7 @@ impl State {
                 if link.raise == Slot::Idle {
                     link.number = 0;
                 }
-                if bears || link.set.is_to_run() || world.rules == Rules::ExtensionCreates {
+                if bears || link.set.is_to_run() || link.sign.is_to_run() || world.rules == Rules::ExtensionCreates {
                     continue;
                 }
                 link.withdraw = false;

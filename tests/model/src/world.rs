@@ -1,6 +1,7 @@
 //! What is searched: how large a world is, and which rules it follows.
 
-use redlock_proxy::lock::{Drift, Moment, Quorum, Ttl, Validity};
+use clap::ValueEnum;
+use redlock_proxy::lock::{Drift, Moment, Owner, Quorum, Token, Ttl, Validity};
 
 /// The most primaries of a world.
 pub const PRIMARIES: usize = 4;
@@ -16,8 +17,11 @@ const TICK_MS: u64 = 1_000;
 /// A little more than a third: of three ticks a primary's clock may lose one.
 const DRIFT_PPM: u32 = 334_000;
 
+/// The largest clock that an attempt may have: numbers that are drawn anew are larger.
+pub const LARGEST_CLOCK: u16 = 1_000;
+
 /// How large a world is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// How many primaries there are.
     pub primaries: usize,
@@ -29,6 +33,8 @@ pub struct Bounds {
     pub releases: bool,
     /// Whether each grant is extended once, by this many ticks.
     pub extension: Option<u8>,
+    /// Whether the first two attempts are of one owner, through two proxies, and clients may leave before they are told.
+    pub owner: bool,
     /// How often some primary loses its memory.
     pub losses: u8,
     /// The fence clocks of the attempts, where numbers are wanted.
@@ -45,6 +51,7 @@ impl Bounds {
         time: false,
         releases: false,
         extension: None,
+        owner: false,
         losses: 0,
         clocks: None,
         lost_raises: 0,
@@ -52,7 +59,7 @@ impl Bounds {
 }
 
 /// The rules of a world: the protocol's, or all of them but one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Rules {
     /// Those of the protocol.
     Protocol,
@@ -76,12 +83,14 @@ pub enum Rules {
     RefusersAccept,
     /// What is lost is withdrawn only from where it is known to be.
     SilentKept,
+    /// What a take-over signed is withdrawn, too.
+    SignedWithdrawn,
     /// A withdrawal may overtake the `SET` that it undoes, as on a new connection while the former's bytes are under way.
     NoKill,
 }
 
 /// A world to be searched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct World {
     /// How large it is.
     pub bounds: Bounds,
@@ -90,6 +99,23 @@ pub struct World {
 }
 
 impl World {
+    /// Who makes an attempt, where that is told.
+    pub(crate) fn owner(&self, attempt: usize) -> Option<Owner> {
+        let name = (self.bounds.owner && attempt < 2).then_some(b"owner".as_slice())?;
+        Owner::new(name.into()).ok()
+    }
+
+    /// Whether two attempts are of one owner.
+    pub(crate) fn is_kin(&self, attempt: usize, other: usize) -> bool {
+        attempt == other || self.bounds.owner && attempt < 2 && other < 2
+    }
+
+    /// The token of an attempt.
+    pub(crate) fn token(&self, attempt: usize) -> Token {
+        let random = [u8::try_from(attempt).expect("few attempts"); 20];
+        Token::sign(self.owner(attempt).as_ref(), random)
+    }
+
     /// How many must agree.
     pub(crate) fn quorum(&self) -> Quorum {
         let total = self.bounds.primaries;

@@ -4,8 +4,8 @@ use model::{Bounds, LARGER_NUMBERS, NOTHING_LEFT, ONE_HOLDER, RELEASED_FOR_GOOD,
 
 /// Searches until a promise is broken, and shows how.
 fn finds(broken: &str, rules: Rules, bounds: Bounds) {
-    let searched = search(World { bounds: bounds.clone(), rules }, 1);
-    println!("{rules:?}: {searched}");
+    let searched = search(World { bounds, rules }, 1);
+    println!("{rules:?} in {bounds:?}: {searched}");
     let promises: Vec<_> = searched.broken.iter().map(|(promise, _)| *promise).collect();
     assert_eq!(promises, [broken], "{rules:?} in {bounds:?}");
 }
@@ -55,14 +55,13 @@ fn a_majority_of_the_granters_is_not_enough_for_a_number() {
 }
 
 #[test]
-fn who_refused_the_lock_accepts_no_number() {
-    let bounds = Bounds { attempts: 3, releases: true, clocks: Some([2, 1, 1]), ..Bounds::SMALLEST };
-    finds(LARGER_NUMBERS, Rules::RefusersAccept, bounds);
+fn what_may_be_there_is_left_behind_when_only_what_is_known_is_withdrawn() {
+    finds(NOTHING_LEFT, Rules::SilentKept, Bounds::SMALLEST);
 }
 
 #[test]
-fn what_may_be_there_is_left_behind_when_only_what_is_known_is_withdrawn() {
-    finds(NOTHING_LEFT, Rules::SilentKept, Bounds::SMALLEST);
+fn a_take_over_that_is_withdrawn_takes_the_lock_from_its_owner() {
+    finds(ONE_HOLDER, Rules::SignedWithdrawn, Bounds { attempts: 3, owner: true, ..Bounds::SMALLEST });
 }
 
 #[test]

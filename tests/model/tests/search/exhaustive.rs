@@ -4,7 +4,7 @@
 use model::{Bounds, Rules, World, search};
 
 fn holds(bounds: Bounds) {
-    let searched = search(World { bounds: bounds.clone(), rules: Rules::Protocol }, 1);
+    let searched = search(World { bounds, rules: Rules::Protocol }, 1);
     println!("{bounds:?}: {searched}");
     assert!(searched.broken.is_empty() && searched.missing.is_empty(), "{bounds:?}: {searched}");
 }
@@ -42,6 +42,21 @@ fn three_attempts_with_releases() {
 }
 
 #[test]
+fn an_owner_through_two_proxies_and_another_client() {
+    holds(Bounds { attempts: 3, owner: true, ..Bounds::SMALLEST });
+}
+
+#[test]
+fn an_owner_through_two_proxies_and_expiry() {
+    holds(Bounds { owner: true, ..TIME });
+}
+
+#[test]
+fn an_owner_through_two_proxies_and_a_loss() {
+    holds(Bounds { owner: true, losses: 1, ..Bounds::SMALLEST });
+}
+
+#[test]
 fn two_attempts_at_four_primaries() {
     holds(Bounds { primaries: 4, ..TIME });
 }
@@ -54,4 +69,9 @@ fn numbers_of_three_primaries() {
 #[test]
 fn numbers_of_four_primaries() {
     holds(Bounds { primaries: 4, releases: true, clocks: Some([2, 1, 1]), lost_raises: 1, ..Bounds::SMALLEST });
+}
+
+#[test]
+fn numbers_and_expiry() {
+    holds(Bounds { clocks: Some([2, 1, 1]), ..TIME });
 }
