@@ -111,7 +111,7 @@ impl Round for Acquiring {
             Rules::RefusersAccept => world.quorum().nodes().collect(),
             _ => self.acquire.granted(),
         };
-        match fence.poll(granted) {
+        match fence.poll(granted, self.acquire.outstanding()) {
             FenceStep::Settled(number) => Some(Verdict::Granted(Some(small(number)), false)),
             FenceStep::Raise(number, nodes) => Some(Verdict::Raise(Arc::new(self.clone()), small(number), nodes)),
             FenceStep::Wait => None,
