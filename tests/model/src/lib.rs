@@ -60,7 +60,7 @@
 //! cargo test -p model -- --nocapture
 //! ```
 //!
-//! Further, by hand: 2.0 million states, 4.1 million, and one more canary, found after 2.1 million.
+//! Further, by hand: 2.0 million states, 4.1 million, and one more canary, found after one or two.
 //!
 //! ```text
 //! cargo run -p model -- --time --losses 2
