@@ -140,6 +140,7 @@ counters! {
     /// A SET that landed after its attempt had been given up; its withdrawal follows on the same connection.
     late_grants_undone,
     /// A primary came back as another process than it was.
+    quarantines,
     incarnation_changes,
     /// Connections to the upstream that were opened.
     relay_connections,

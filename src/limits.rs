@@ -114,8 +114,19 @@ pub const TURNED_AWAY: usize = 32;
 /// Descriptors for neither clients nor primaries: listeners, those turned away, standard streams, the runtime's own.
 pub const RESERVED_DESCRIPTORS: u64 = 96;
 
+/// How far a primary's clock may jump forward, beyond drift and the doubt of a round trip, before it counts as a step.
+pub const CLOCK_STEP: Duration = Duration::from_millis(50);
+/// How long after a primary was found without a marker it is looked at again: another proxy may be writing one.
+pub const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// How long after a marker could not be written it is tried again.
+pub const MARKING_REST: Duration = Duration::from_secs(1);
+
 /// Longest `key_prefix`, in bytes.
 pub const KEY_PREFIX_BYTES: usize = 256;
+/// Longest `set_name`, in bytes.
+pub const SET_NAME_BYTES: usize = 64;
+/// `set_name` when nobody says otherwise.
+pub const SET_NAME_DEFAULT: &str = "main";
 /// Most addresses to listen on.
 pub const LISTENERS: usize = 16;
 /// Where the proxy listens when nobody says otherwise: this machine only, since there is no password either.

@@ -86,7 +86,7 @@ impl Server {
         // To the very end: clients get as much time as there is to come back through another proxy.
         keeper.spawn(Arc::clone(&coordinator).keep_leases());
         let look = snapshots(&config, &primaries, &drain);
-        let service = Service::new(&config, coordinator, counters, drain.clone(), facts, look);
+        let service = Service::new(&config, coordinator, counters, drain.clone(), facts, primaries.ceiling(), look);
 
         let mut shutdown = std::pin::pin!(shutdown);
         // The first command should not meet links that have not even tried. Opening one has a timeout of its own.

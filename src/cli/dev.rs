@@ -134,6 +134,8 @@ async fn serve(
         primaries: addresses.primaries.iter().map(ToString::to_string).collect(),
         upstream: Some(addresses.upstream.to_string()),
         listen: vec![listen.to_string()],
+        // Nobody has ever held a lock there.
+        set: vec![("new_set".to_owned(), "at_once".to_owned())],
         ..SettingsArgs::default()
     };
     let (config, warnings) = Config::load(&flags.sources(env::vars_os()))?;

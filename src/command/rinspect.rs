@@ -47,6 +47,7 @@ impl Rinspect {
             let (state, remaining) = match inspect.vote(node) {
                 InspectVote::Free => ("free", None),
                 InspectVote::Held(_, remaining) => ("held", *remaining),
+                InspectVote::Quarantined => ("quarantined", None),
                 InspectVote::Unknown => ("unknown", None),
             };
             Reply::Map(vec![

@@ -31,6 +31,8 @@ pub enum Kind {
     Quorum,
     /// Text of at most so many bytes; empty when nobody gives a value.
     Text(usize),
+    /// The name of a set of primaries, and its default.
+    SetName(&'static str),
     /// One of a few words, the first of which is the default.
     Choice(&'static [&'static str]),
     /// A tracing filter and its default.
@@ -79,7 +81,7 @@ impl Key {
             Kind::Quorum | Kind::Secret | Kind::SecretFile | Kind::Upstream => Some("null".to_owned()),
             Kind::Text(_) => Some("\"\"".to_owned()),
             Kind::Choice(words) => words.first().map(ToString::to_string),
-            Kind::Filter(default) => Some(format!("\"{default}\"")),
+            Kind::SetName(default) | Kind::Filter(default) => Some(format!("\"{default}\"")),
             Kind::Listen(_, default) => Some(format!("[\"{default}\"]")),
             Kind::Primaries(_) => None,
         }
@@ -99,6 +101,7 @@ impl Key {
             Kind::Share { range, .. } => write!(words, "{} to {}", share(*range.start()), share(*range.end())),
             Kind::Quorum => write!(words, "the majority to all"),
             Kind::Text(longest) => write!(words, "text, at most {longest} bytes"),
+            Kind::SetName(_) => write!(words, "1 to {} letters, digits, `_`, `.` and `-`", limits::SET_NAME_BYTES),
             Kind::Choice(options) => write!(words, "{}", options.join(" or ")),
             Kind::Filter(_) => write!(words, "error, warn, info, debug, trace, off, or target=level, by comma"),
             Kind::Secret => write!(words, "text"),
@@ -145,12 +148,14 @@ keys! {
         "The independent servers that vote: an odd number, the same list for every proxy.";
     UPSTREAM = "upstream", "", Kind::Upstream,
         "The server that answers every other command; null is none: locks only.";
+    SET_NAME = "set_name", "", Kind::SetName(limits::SET_NAME_DEFAULT),
+        "The name of this set of primaries, the same for every proxy; one that is marked with another does not vote.";
     QUORUM = "quorum", "primaries", Kind::Quorum,
         "How many primaries must agree; null is the majority.";
     KEY_PREFIX = "key_prefix", "", Kind::Text(limits::KEY_PREFIX_BYTES),
         "What every key on the primaries begins with; clients never see it.";
     MAX_TTL_MS = "max_ttl_ms", "milliseconds", integer(limits::MAX_TTL_MS, limits::MAX_TTL_MS_DEFAULT),
-        "The longest ttl that a client may ask for.";
+        "The longest ttl that a client may ask for, and for how long a primary that may have forgotten locks is kept out.";
     MAX_WAIT_MS = "max_wait_ms", "milliseconds", integer(limits::MAX_WAIT_MS, limits::MAX_WAIT_MS_DEFAULT),
         "The longest time that a client may stand in line for a lock.";
     ATTEMPTS = "attempts", "attempts", integer(limits::ATTEMPTS, limits::ATTEMPTS_DEFAULT),
@@ -177,6 +182,10 @@ keys! {
     FENCE_RETENTION_MS = "fence_retention_ms", "milliseconds",
         integer(limits::FENCE_RETENTION_MS, limits::FENCE_RETENTION_MS_DEFAULT),
         "How long the primaries keep the fencing counter of a key that is not used; at least max_ttl_ms.";
+    QUARANTINE = "quarantine", "", Kind::Choice(&["auto", "off"]),
+        "Whether primaries that may have forgotten locks are kept out; off only where every write is on disk before its answer.";
+    NEW_SET = "new_set", "", Kind::Choice(&["wait", "at_once"]),
+        "What primaries do that nobody ever marked: wait max_ttl_ms for locks they may have forgotten, or vote at once.";
     SHUTDOWN_GRACE_MS = "shutdown_grace_ms", "milliseconds",
         integer(limits::SHUTDOWN_GRACE_MS, limits::SHUTDOWN_GRACE_MS_DEFAULT),
         "How long a shutdown may take to answer what is under way.";

@@ -25,6 +25,7 @@ pub use crate::telemetry::Format as LogFormat;
 pub use address::{Address, AddressError, Endpoint, Secret};
 pub use error::{Finding, Place, Problems, Warning};
 pub use keys::{KEYS, Key, Kind, VARIABLE_PREFIX};
+pub use read::is_set_name;
 pub use settings::{Flag, Sources};
 
 use read::Values;
@@ -40,6 +41,8 @@ pub struct Config {
     pub primaries: Vec<Endpoint>,
     /// `upstream`; `None`: the proxy serves locks only.
     pub upstream: Option<Endpoint>,
+    /// `set_name`
+    pub set_name: String,
     /// `quorum`: of as many as there are primaries.
     pub quorum: Quorum,
     /// `key_prefix`
@@ -66,6 +69,10 @@ pub struct Config {
     pub links_per_primary: usize,
     /// `fence_retention_ms`: at least `max_ttl_ms`.
     pub fence_retention: Duration,
+    /// `quarantine`
+    pub quarantine: Quarantine,
+    /// `new_set`
+    pub new_set: NewSet,
     /// `shutdown_grace_ms`
     pub shutdown_grace: Duration,
     /// `worker_threads`; 0: as many as there are cores.
@@ -80,6 +87,24 @@ pub struct Config {
     pub limits: Limits,
     /// `log.*`
     pub log: Log,
+}
+
+/// `quarantine`: what becomes of a primary that may have forgotten locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quarantine {
+    /// It does not vote until they have expired.
+    Auto,
+    /// None forgets any.
+    Off,
+}
+
+/// `new_set`: what becomes of primaries that no proxy has ever marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewSet {
+    /// They are taken for ones that have lost everything.
+    Wait,
+    /// They vote: no lock can be held.
+    AtOnce,
 }
 
 /// `session.*`: how long locks that are bound to connections are renewed.
@@ -211,6 +236,7 @@ fn config(values: &mut Values) -> Option<Config> {
         primaries,
         upstream,
         quorum: quorum.or_else(|| Quorum::majority(1))?,
+        set_name: values.set_name(&keys::SET_NAME),
         key_prefix: Bytes::from(values.text(&keys::KEY_PREFIX)),
         max_ttl: Ttl::from_millis(values.integer(&keys::MAX_TTL_MS))?,
         max_wait: duration(values, &keys::MAX_WAIT_MS),
@@ -223,6 +249,8 @@ fn config(values: &mut Values) -> Option<Config> {
         probe_interval: duration(values, &keys::PROBE_INTERVAL_MS),
         links_per_primary: size(values, &keys::LINKS_PER_PRIMARY),
         fence_retention: duration(values, &keys::FENCE_RETENTION_MS),
+        quarantine: if values.choice(&keys::QUARANTINE) == 0 { Quarantine::Auto } else { Quarantine::Off },
+        new_set: if values.choice(&keys::NEW_SET) == 0 { NewSet::Wait } else { NewSet::AtOnce },
         shutdown_grace: duration(values, &keys::SHUTDOWN_GRACE_MS),
         worker_threads: size(values, &keys::WORKER_THREADS),
         password,

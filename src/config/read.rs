@@ -14,6 +14,7 @@ use super::keys::{Key, Kind, share};
 use super::raw::Raw;
 use super::settings::{Settings, read_text};
 use super::show::{Shown, quote};
+use crate::limits::SET_NAME_BYTES;
 use crate::telemetry;
 
 /// The settings, while they are being read.
@@ -102,6 +103,18 @@ impl Values {
             Ok(text.to_owned())
         });
         let value = value.unwrap_or_default();
+        self.show(key, quote(&value));
+        value
+    }
+
+    /// The name of a set of primaries.
+    pub(super) fn set_name(&mut self, key: &'static Key) -> String {
+        let Kind::SetName(default) = &key.kind else { misread(key) };
+        let value = self.value(key, |raw| {
+            let name = text(raw)?;
+            if is_set_name(name) { Ok(name.to_owned()) } else { Err(not_quite(raw, "is no such name", &key.range())) }
+        });
+        let value = value.unwrap_or_else(|| (*default).to_owned());
         self.show(key, quote(&value));
         value
     }
@@ -272,4 +285,10 @@ fn parts_per_million(number: &str) -> Option<u32> {
     }
     let millionths = if decimals.is_empty() { 0 } else { format!("{decimals:0<6}").parse().ok()? };
     whole.parse::<u32>().ok()?.checked_mul(1_000_000)?.checked_add(millionths)
+}
+
+/// Whether this may be the name of a set of primaries.
+pub fn is_set_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=SET_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }

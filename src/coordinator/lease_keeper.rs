@@ -301,9 +301,9 @@ impl Coordinator {
     /// All primaries have been heard of in a renewal that was won: sets the record anew where that cannot undo a release.
     fn put_back(&self, renewal: &Renewal) {
         let Renewal { held, asked, round } = renewal;
-        let lacking = round.with(Extend::lacking);
+        let (lacking, forgot) = round.with(|round| (round.lacking(), round.forgot()));
         let mut state = held.lock();
-        let Some((nodes, ttl)) = state.lease.put_back(lacking, *asked, self.clock.now()) else { return };
+        let Some((nodes, ttl)) = state.lease.put_back(lacking, forgot, *asked, self.clock.now()) else { return };
         let ballot: Arc<dyn Ballot<AcquireVote>> =
             Arc::new(PutBack { held: Arc::clone(held), counters: Arc::clone(&self.counters) });
         for node in nodes.iter() {

@@ -104,6 +104,12 @@ pub trait Vote: Sized {
     const SILENT: Self;
     /// The request never left.
     const UNSENT: Self;
+
+    /// The vote of a primary that is quarantined in place of this one: it does not count.
+    #[must_use]
+    fn quarantined(self) -> Self {
+        Self::SILENT
+    }
 }
 
 impl Vote for AcquireVote {
@@ -124,11 +130,19 @@ impl Vote for RaiseVote {
 impl Vote for InspectVote {
     const SILENT: Self = Self::Unknown;
     const UNSENT: Self = Self::Unknown;
+
+    fn quarantined(self) -> Self {
+        Self::Quarantined
+    }
 }
 
 impl Vote for ExtendVote {
     const SILENT: Self = Self::Unknown;
     const UNSENT: Self = Self::Unknown;
+
+    fn quarantined(self) -> Self {
+        if self == Self::Lacking { Self::Forgot } else { Self::Unknown }
+    }
 }
 
 impl Vote for ReleaseVote {
@@ -206,6 +220,29 @@ impl<V: Vote> fmt::Debug for Ticket<V> {
     }
 }
 
+/// Why a primary may have forgotten locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Amnesia {
+    Restarted,
+    Flushed,
+    ClockStepped,
+    RoleChanged,
+    /// No primary was ever seen with a memory: the set is new, or has lost everything.
+    NewSet,
+}
+
+impl fmt::Display for Amnesia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restarted => "restarted",
+            Self::Flushed => "flushed",
+            Self::ClockStepped => "clock stepped",
+            Self::RoleChanged => "role changed",
+            Self::NewSet => "new set",
+        })
+    }
+}
+
 /// Why a primary gave no vote: the closed list of reasons in a NOQUORUM error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -218,6 +255,10 @@ pub enum Trouble {
     Replica,
     /// The same server as another configured primary, whose address this is.
     DuplicateOf(Arc<str>),
+    /// Marked as one of another set, of this name and size.
+    OfAnotherSet(Arc<str>),
+    /// It may have forgotten locks, for this reason, and does not vote for so long yet.
+    Quarantined(Amnesia, Duration),
     OutOfMemory,
     ReadOnly,
     Loading,
@@ -241,6 +282,8 @@ impl fmt::Display for Trouble {
             Self::ConnectionLost => f.write_str("connection lost"),
             Self::Replica => f.write_str("a replica"),
             Self::DuplicateOf(address) => write!(f, "duplicate of {address}"),
+            Self::OfAnotherSet(set) => write!(f, "of another set: {set}"),
+            Self::Quarantined(amnesia, left) => write!(f, "quarantined for {} ms: {amnesia}", left.as_millis()),
             Self::OutOfMemory => f.write_str("out of memory"),
             Self::ReadOnly => f.write_str("read-only"),
             Self::Loading => f.write_str("loading"),

@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use super::{Environment, PROXY_VERSION, REDIS_VERSION};
 use crate::counters::Counter;
-use crate::primary::PrimaryState;
 use crate::protocol::Reply;
 use crate::relay::State;
 
@@ -97,7 +96,7 @@ fn redlock(section: &mut Section<'_>, environment: &Environment<'_>) {
     section.field("mode", if environment.upstream.is_some() { "relay" } else { "lock_only" });
     section.field("ready", u8::from(snapshot.ready));
     section.field("primaries", snapshot.primaries.len());
-    let up = snapshot.primaries.iter().filter(|primary| primary.state == PrimaryState::Up).count();
+    let up = snapshot.primaries.iter().filter(|primary| primary.state.is_up()).count();
     section.field("primaries_up", up);
     section.field("primaries_voting", snapshot.voting);
     section.field("quorum", snapshot.quorum.needed());
@@ -179,6 +178,7 @@ fn redlock_counters(section: &mut Section<'_>, environment: &Environment<'_>) {
         ("withdrawals_sent", &counters.withdrawals_sent),
         ("withdrawals_pending", &counters.withdrawals_pending),
         ("late_grants_undone", &counters.late_grants_undone),
+        ("quarantines", &counters.quarantines),
         ("incarnation_changes", &counters.incarnation_changes),
         ("relay_connections", &counters.relay_connections),
         ("relay_connect_failures", &counters.relay_connect_failures),
@@ -231,7 +231,7 @@ mod tests {
              notices_sent:0\nnotices_received:0\n\
              session_locks:0\nsession_renewals:0\nsession_renewal_failures:0\nsession_lost:0\nsession_released_on_close:0\n\
              fences_issued:0\nfences_second_round:0\n\
-             withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nincarnation_changes:0\n\
+             withdrawals_sent:0\nwithdrawals_pending:0\nlate_grants_undone:0\nquarantines:0\nincarnation_changes:0\n\
              relay_connections:0\nrelay_connect_failures:0\nrelay_commands:0\nrelay_fences:0\n\
              relay_bytes_in:0\nrelay_bytes_out:0\n\
              errors_syntax:0\nerrors_auth:0\nerrors_limit:0\nerrors_protocol:0\nclients_closed_output_limit:0\n\

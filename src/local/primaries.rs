@@ -23,7 +23,7 @@ fn described(primary: &PrimarySnapshot, environment: &Environment<'_>) -> Reply 
         (bulk("server"), known(&primary.server)),
         (bulk("rtt_us"), integer(primary.round_trip.as_micros())),
         (bulk("clock_offset_ms"), primary.clock_offset_ms.map_or(Reply::Null, Reply::Integer)),
-        (bulk("quarantine_ms"), Reply::Integer(0)),
+        (bulk("quarantine_ms"), integer(primary.quarantine.as_millis())),
         (bulk("last_error"), known(&primary.last_error)),
     ])
 }

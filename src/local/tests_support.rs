@@ -107,6 +107,7 @@ fn snapshot() -> Snapshot {
         since: Moment::from_micros(0),
         server: Some("redis 7.0.15".to_owned()),
         clock_offset_ms: Some(0),
+        quarantine: Duration::ZERO,
         last_error: None,
         address: address.to_owned(),
         state,

@@ -2,9 +2,9 @@
 //!
 //! | class | when |
 //! |---|---|
-//! | E extended | value = token: its expiry is now the later of what it was and ttl |
-//! | L lacks it | absent, another value or type |
-//! | U unknown | all else: silent, an error, **unsent** |
+//! | E extended | sound, value = token: its expiry is now the later of what it was and ttl |
+//! | L lacks it | sound, absent, another value or type |
+//! | U unknown | all else: silent, an error, **unsent**, quarantined |
 //!
 //! | # | condition | verdict |
 //! |---|---|---|
@@ -23,6 +23,8 @@ pub enum ExtendVote {
     Extended,
     /// There is no record with this token.
     Lacking,
+    /// There is none on a primary that is quarantined, whose answers do not count: it may have been forgotten.
+    Forgot,
     /// Nothing is known: silence, an error, or a request that never left (the record may well be there).
     Unknown,
 }
@@ -67,7 +69,7 @@ impl Extend {
 
     /// The primaries that gave an answer which counts, for error texts.
     pub fn answered(&self) -> NodeSet {
-        self.voters(|vote| vote != ExtendVote::Unknown)
+        self.voters(|vote| matches!(vote, ExtendVote::Extended | ExtendVote::Lacking))
     }
 
     /// The primaries that extended.
@@ -78,6 +80,11 @@ impl Extend {
     /// The primaries that answered that they have no record with this token.
     pub fn lacking(&self) -> NodeSet {
         self.voters(|vote| vote == ExtendVote::Lacking)
+    }
+
+    /// The primaries that are quarantined and have no record with this token.
+    pub fn forgot(&self) -> NodeSet {
+        self.voters(|vote| vote == ExtendVote::Forgot)
     }
 
     /// Whether every primary has been heard of.

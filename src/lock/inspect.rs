@@ -16,6 +16,8 @@ pub enum InspectVote {
     Free,
     /// This holder, for so long; without an end when no record of ours lies under the key.
     Held(Holder, Option<Duration>),
+    /// It answered, and is quarantined: what it says counts nothing.
+    Quarantined,
     /// Nothing is known: silence, an error, or a question that never left.
     Unknown,
 }
@@ -65,7 +67,9 @@ impl Inspect {
         let votes = || self.quorum.nodes().map(|node| self.vote(node));
         if self.holder().is_some() {
             Standing::Held
-        } else if votes().filter(|vote| **vote != InspectVote::Unknown).count() < self.quorum.needed() {
+        } else if votes().filter(|vote| matches!(vote, InspectVote::Free | InspectVote::Held(..))).count()
+            < self.quorum.needed()
+        {
             Standing::Unknown
         } else if votes().any(|vote| matches!(vote, InspectVote::Held(..))) {
             Standing::Contested
@@ -108,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// One letter for each primary: a, b hold · ? an unknown holder · f free · u unknown · . not heard of.
+    /// One letter for each primary: a, b hold · ? an unknown holder · f free · q quarantined · u unknown · . not heard of.
     fn looked(votes: &str) -> Inspect {
         let mut inspect = Inspect::new(Quorum::majority(votes.len()).expect("1 to 9"));
         for (index, letter) in votes.chars().enumerate() {
@@ -120,6 +124,7 @@ mod tests {
                 '?' => InspectVote::Held(Holder::Unknown, None),
                 'f' => InspectVote::Free,
                 'u' => InspectVote::Unknown,
+                'q' => InspectVote::Quarantined,
                 _ => continue,
             };
             inspect.handle_vote(NodeId::new(index).expect("below nine"), vote);
@@ -137,6 +142,9 @@ mod tests {
             ("fff", S::Free),
             ("ffu", S::Free),
             ("fuu", S::Unknown),
+            ("fqq", S::Unknown),
+            ("aaq", S::Held),
+            ("aqf", S::Contested),
             ("auu", S::Unknown),
             ("aau", S::Held),
             ("aaf", S::Held),

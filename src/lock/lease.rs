@@ -9,8 +9,8 @@
 //! long as it may be. Both are no end: the lock lives on for what was confirmed, and is lost then.
 //!
 //! **Putting back.** After a renewal that was won, the record may be set anew where it was found *absent in this very
-//! round*, on a primary that is certain never to have run a `SET` of this token: none was sent there, or all were
-//! refused. A release that answered 1 has deleted the record on a quorum, each of which had run its `SET`: so none of
+//! round*, on a primary that is quarantined, since its answers do not count until everything that it holds has expired, or
+//! is certain never to have run a `SET` of this token: none was sent there, or all were refused. A release that answered 1 has deleted the record on a quorum, each of which had run its `SET`: so none of
 //! those gets it again, and the others are too few. Where a `SET` was silent, its record may have been set *and
 //! released*, and putting it back would keep a released lock for ever (`search_tests` finds that history).
 //!
@@ -233,9 +233,16 @@ impl Lease {
     }
 
     /// Where the record is to be set anew, and for how long, after a renewal that was won in whose round the primaries
-    /// `lacking` answered that they have none. Each is asked once, unless it refuses.
-    pub fn put_back(&mut self, lacking: NodeSet, asked: Confirmed, now: Moment) -> Option<(NodeSet, Ttl)> {
-        let nodes = lacking.intersection(self.unset);
+    /// `lacking` answered that they have none, and those that `forgot` that, being quarantined. Each of the former is asked
+    /// once, unless it refuses.
+    pub fn put_back(
+        &mut self,
+        lacking: NodeSet,
+        forgot: NodeSet,
+        asked: Confirmed,
+        now: Moment,
+    ) -> Option<(NodeSet, Ttl)> {
+        let nodes = lacking.intersection(self.unset).union(forgot);
         let elapsed_ms = u64::try_from(now.since(asked.started).as_millis()).unwrap_or(u64::MAX);
         let left = Ttl::from_millis(asked.ttl.as_millis().saturating_sub(elapsed_ms))?;
         if self.standing != Standing::Kept || nodes.is_empty() {

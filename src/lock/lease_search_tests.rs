@@ -305,7 +305,7 @@ impl World {
         if knowledge == Knowledge::Nothing {
             lease.refused_at(renewal.lacking());
         }
-        let put_back = lease.put_back(renewal.lacking(), confirmed(), started);
+        let put_back = lease.put_back(renewal.lacking(), renewal.forgot(), confirmed(), started);
         for index in put_back.iter().flat_map(|(nodes, _)| nodes.iter()).map(NodeId::index) {
             self.primaries[index].send(Request::PutBack);
         }

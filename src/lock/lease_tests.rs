@@ -157,21 +157,21 @@ fn a_lock_that_nobody_was_told_of_is_not_renewed() {
 fn a_record_is_put_back_where_it_was_absent_and_never_set() {
     let mut lease = Lease::offered(confirmed(0, 30_000), nodes(&[3, 4]), nodes(&[4]), &FOR_EVER);
     let asked = confirmed(10_000, 30_000);
-    assert_eq!(lease.put_back(nodes(&[3]), asked, ms(10_001)), None, "nobody was told");
+    assert_eq!(lease.put_back(nodes(&[3]), NodeSet::EMPTY, asked, ms(10_001)), None, "nobody was told");
     lease.hand_over(ms(0), &FOR_EVER);
-    assert_eq!(lease.put_back(nodes(&[0, 1, 4]), asked, ms(10_001)), None);
+    assert_eq!(lease.put_back(nodes(&[0, 1, 4]), NodeSet::EMPTY, asked, ms(10_001)), None);
     // For what remains, with time to spare for nobody.
     assert_eq!(
-        lease.put_back(nodes(&[0, 3, 4]), asked, Moment::from_micros(10_020_999)),
+        lease.put_back(nodes(&[0, 3, 4]), NodeSet::EMPTY, asked, Moment::from_micros(10_020_999)),
         Some((nodes(&[3]), ttl(29_980)))
     );
-    assert_eq!(lease.put_back(nodes(&[3]), asked, ms(10_021)), None, "this one may have been run");
+    assert_eq!(lease.put_back(nodes(&[3]), NodeSet::EMPTY, asked, ms(10_021)), None, "this one may have been run");
     lease.refused_at(nodes(&[3, 4]));
-    assert_eq!(lease.put_back(nodes(&[3]), asked, ms(40_000)), None, "nothing remains");
-    assert_eq!(lease.put_back(nodes(&[3, 4]), asked, ms(39_999)), Some((nodes(&[3]), ttl(1))));
+    assert_eq!(lease.put_back(nodes(&[3]), NodeSet::EMPTY, asked, ms(40_000)), None, "nothing remains");
+    assert_eq!(lease.put_back(nodes(&[3, 4]), NodeSet::EMPTY, asked, ms(39_999)), Some((nodes(&[3]), ttl(1))));
     lease.refused_at(nodes(&[3]));
     lease.end();
-    assert_eq!(lease.put_back(nodes(&[3]), asked, ms(10_022)), None, "a release wins");
+    assert_eq!(lease.put_back(nodes(&[3]), NodeSet::EMPTY, asked, ms(10_022)), None, "a release wins");
 }
 
 #[test]
@@ -282,7 +282,7 @@ impl Kept {
             }
             Event::PutBack(index) => {
                 let asked = Confirmed { started: self.now, ttl: ttl(100) };
-                if let Some((at, _)) = self.lease.put_back(nodes(&[index]), asked, self.now) {
+                if let Some((at, _)) = self.lease.put_back(nodes(&[index]), NodeSet::EMPTY, asked, self.now) {
                     assert!(self.told && !self.over, "a record was put back behind the end");
                     assert_eq!(at, nodes(&[0]), "not where one was signed");
                     self.put_back_at_first += 1;

@@ -81,6 +81,12 @@ impl Drift {
         (ttl.as_millis() * u64::from(self.parts_per_million)).div_ceil(1_000_000) + self.margin_ms
     }
 
+    /// How far two clocks may drift apart in this time, without the margin for rounding.
+    pub fn during(self, time: Duration) -> Duration {
+        let micros = (time.as_micros() * u128::from(self.parts_per_million)).div_ceil(1_000_000);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
     /// The smallest ttl that leaves any validity, in milliseconds.
     pub fn smallest_ttl_ms(self) -> u64 {
         // At half of the ttl, the largest share, 6 ms leave a millisecond.

@@ -6,13 +6,17 @@
 
 use redis::InfoDict;
 
+use super::census::Soundness;
 use super::control::Survey;
 use super::dialect::Dialect;
 use super::incarnation::Claim;
+use super::pipeline::TailAnswers;
 use super::settings::Settings;
 use super::succession::Succession;
 use super::trouble::{classify, own_words, unexpected};
+use super::vouching;
 use super::wire::Wire;
+use crate::clock::Clock;
 use crate::coordinator::Trouble;
 use crate::protocol::{Answer, parse_integer};
 
@@ -34,10 +38,12 @@ pub(super) struct Admitted {
     pub(super) server: String,
     /// The policy by which it may drop live locks, where it may.
     pub(super) eviction: Option<String>,
+    /// Whether it votes.
+    pub(super) soundness: Soundness,
 }
 
 /// Opens a connection to the primary and asks it everything.
-pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> Result<Admitted, Trouble> {
+pub(super) async fn admit(settings: &Settings, clock: Clock, succession: &mut Succession) -> Result<Admitted, Trouble> {
     let (identified, survey) = tokio::join!(identify(settings), Survey::take(settings));
     // What the link says comes first: a replica refuses some of the survey's questions, too.
     let (mut wire, client_id, run) = identified?;
@@ -59,7 +65,21 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
         );
     }
     end_former_connections(&mut wire, succession, &run).await?;
-    let time = unix_micros(&wire.demand(&[b"TIME"]).await?).ok_or_else(unexpected)?;
+    let asked = clock.now();
+    let time = wire.demand(&[b"TIME"]).await?;
+    let soundness = match &settings.vouching {
+        None => Soundness::Sound,
+        Some(vouching) => {
+            let marker = wire.ask(&[b"GET", vouching.key()]).await?;
+            let look = vouching::look(&TailAnswers { clock: &time, asked, marker: &marker }, clock.now())?;
+            vouching.admitted(settings.node, &run, &look)
+        }
+    };
+    if let Soundness::Foreign(set) = soundness {
+        settings.vouching.iter().for_each(|vouching| vouching.lost(settings.node));
+        return Err(Trouble::OfAnotherSet(set));
+    }
+    let time = unix_micros(&time).ok_or_else(unexpected)?;
     Ok(Admitted {
         wire,
         client_id,
@@ -68,6 +88,7 @@ pub(super) async fn admit(settings: &Settings, succession: &mut Succession) -> R
         time,
         server: survey.server,
         eviction: survey.eviction,
+        soundness,
     })
 }
 

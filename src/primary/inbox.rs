@@ -50,7 +50,7 @@ impl Withdrawal {
 #[derive(Debug)]
 pub(super) struct Inbox {
     state: Mutex<State>,
-    wake: Notify,
+    wake: Arc<Notify>,
     /// What the link has written and the server has not answered.
     unanswered: AtomicUsize,
     /// Most operations that are queued, unanswered or owed.
@@ -79,7 +79,7 @@ impl Inbox {
                 queue: VecDeque::new(),
                 owed: VecDeque::new(),
             }),
-            wake: Notify::new(),
+            wake: Arc::default(),
             unanswered: AtomicUsize::new(0),
             capacity,
             status,
@@ -206,7 +206,12 @@ impl Inbox {
         operation::unsent(&mut queued.operation, trouble);
     }
 
-    /// Waits until something has been queued.
+    /// What the link sleeps on, for others who have something for it.
+    pub(super) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Waits until something has been queued, or somebody else woke the link.
     pub(super) async fn filled(&self) {
         self.wake.notified().await;
     }

@@ -5,12 +5,15 @@
 //! `control` what it can do; `dialect` is the answer. Nothing here decides about locks.
 
 mod admission;
+mod census;
+mod clock_watch;
 mod control;
 mod dialect;
 mod encoding;
 mod inbox;
 mod incarnation;
 mod link;
+mod marker;
 mod notice;
 mod operation;
 mod pipeline;
@@ -18,6 +21,7 @@ mod settings;
 mod status;
 mod succession;
 mod trouble;
+mod vouching;
 mod wire;
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -27,20 +31,25 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::census::{Census, CensusRules, Errand, Look, Soundness, Tail};
+pub use self::clock_watch::ClockReading;
+pub use self::marker::{Epoch, Marker, MarkerState};
 pub use self::notice::Listeners;
 pub use self::status::PrimaryState;
 pub use self::succession::Succession;
+pub use self::vouching::Ceiling;
 
 use self::inbox::Inbox;
 use self::incarnation::Incarnations;
 use self::link::Link;
 use self::settings::Settings;
 use self::status::Status;
+use self::vouching::Vouching;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, NewSet, Quarantine};
 use crate::coordinator::{LockNode, Operation};
 use crate::counters::Counters;
-use crate::lock::{Moment, Resource};
+use crate::lock::{Moment, NodeId, Resource};
 
 /// How often a drain looks whether every withdrawal has been answered.
 const DRAIN_LOOK: Duration = Duration::from_millis(5);
@@ -50,6 +59,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(5);
 pub struct Primaries {
     all: Vec<Arc<Primary>>,
     tried: Vec<watch::Receiver<bool>>,
+    ceiling: Ceiling,
     _links: JoinSet<()>,
 }
 
@@ -57,8 +67,10 @@ pub struct Primaries {
 #[derive(Debug)]
 pub struct Primary {
     address: Arc<str>,
+    node: NodeId,
     /// One for each link; a key always takes the same.
     inboxes: Vec<Arc<Inbox>>,
+    vouching: Option<Arc<Vouching>>,
 }
 
 /// What is shown of a primary.
@@ -72,6 +84,8 @@ pub struct PrimarySnapshot {
     pub server: Option<String>,
     /// Its clock less the lower median of all that vote.
     pub clock_offset_ms: Option<i64>,
+    /// For how long it is not to vote yet; zero when it is not quarantined.
+    pub quarantine: Duration,
     /// What was wrong with it last.
     pub last_error: Option<String>,
     /// Median of the latest round trips.
@@ -94,6 +108,9 @@ impl Primaries {
         let addresses: Arc<[Arc<str>]> =
             config.primaries.iter().map(|endpoint| endpoint.address.to_string().into()).collect();
         let incarnations = Arc::new(Incarnations::new(addresses.len()));
+        let vouching = (config.quarantine == Quarantine::Auto)
+            .then(|| Arc::new(Vouching::new(census_rules(config), &config.key_prefix, Arc::clone(counters))));
+        let ceiling = vouching.as_ref().map_or_else(|| Ceiling::new(config.max_ttl), |vouching| vouching.ceiling());
         let mut links = JoinSet::new();
         let mut tried = Vec::new();
         let mut primaries = Vec::new();
@@ -110,20 +127,25 @@ impl Primaries {
                 reply_nesting: config.limits.reply_nesting,
                 counters: Arc::clone(counters),
                 incarnations: Arc::clone(&incarnations),
+                vouching: vouching.clone(),
             };
             let mut inboxes = Vec::new();
             for _ in 0..config.links_per_primary {
                 let capacity = config.limits.operations_per_primary.div_ceil(config.links_per_primary);
                 let inbox =
                     Arc::new(Inbox::new(capacity, Arc::new(Status::new(clock.now())), clock, Arc::clone(counters)));
+                if let Some(vouching) = &vouching {
+                    vouching.wakes(inbox.wake());
+                }
                 let (told, first_try) = watch::channel(false);
                 links.spawn(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
                 inboxes.push(inbox);
                 tried.push(first_try);
             }
-            primaries.push(Arc::new(Primary { address: Arc::clone(&addresses[node.index()]), inboxes }));
+            let (address, vouching) = (Arc::clone(&addresses[node.index()]), vouching.clone());
+            primaries.push(Arc::new(Primary { address, node, inboxes, vouching }));
         }
-        Self { all: primaries, tried, _links: links }
+        Self { all: primaries, tried, ceiling, _links: links }
     }
 
     /// The primaries in the order of configuration.
@@ -136,6 +158,11 @@ impl Primaries {
         let clocks = now.map(|now| self.all.iter().filter_map(|primary| primary.wall_clock(now)).collect());
         let median = clocks.and_then(lower_median);
         self.all.iter().map(|primary| primary.snapshot(median)).collect()
+    }
+
+    /// The longest ttl that may be granted.
+    pub fn ceiling(&self) -> Ceiling {
+        self.ceiling.clone()
     }
 
     /// How many primaries may vote now.
@@ -177,6 +204,11 @@ impl Primary {
         self.telling().state()
     }
 
+    fn quarantine(&self, state: PrimaryState, now: Moment) -> Duration {
+        let vouching = self.vouching.as_ref().filter(|_| state == PrimaryState::Quarantined);
+        vouching.map_or(Duration::ZERO, |vouching| vouching::left(&vouching.soundness(self.node, now)))
+    }
+
     /// The status that tells of the whole: of the first link that is not up, else of the first.
     fn telling(&self) -> &Status {
         let mut statuses = self.inboxes.iter().map(|inbox| &inbox.status);
@@ -194,6 +226,7 @@ impl Primary {
             since,
             server: self.telling().server(),
             clock_offset_ms: self.wall_clock(now).zip(median).map(|(micros, median)| offset_ms(micros, median)),
+            quarantine: self.quarantine(state, now),
             last_error: self.telling().last_error(),
             round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
             operations: statuses().map(|status| status.operations.value()).sum(),
@@ -202,6 +235,19 @@ impl Primary {
             reconnects: statuses().map(|status| status.reconnects.value()).sum(),
             queue: self.inboxes.iter().map(|inbox| inbox.len()).sum(),
         }
+    }
+}
+
+fn census_rules(config: &Config) -> CensusRules {
+    CensusRules {
+        set: config.set_name.as_str().into(),
+        quorum: config.quorum,
+        max_ttl: config.max_ttl,
+        drift: config.drift,
+        node_timeout: config.node_timeout,
+        probe_interval: config.probe_interval,
+        silence_timeout: config.silence_timeout,
+        at_once: (config.new_set == NewSet::AtOnce).then_some(config.connect_timeout * 2),
     }
 }
 

@@ -93,11 +93,13 @@ pub(super) fn silent(operation: &mut Operation, trouble: Trouble) -> bool {
     }
 }
 
-/// Casts the operation's vote by its answers, as many as [`replies`] says.
+/// Casts the operation's vote by its answers, as many as [`replies`] says. When something is `wrong` with all of them,
+/// what they say has been done, but is no vote.
 pub(super) fn answered(
     operation: &mut Operation,
     dialect: Dialect,
     answers: impl IntoIterator<Item = Answer>,
+    wrong: Option<&Trouble>,
 ) -> Settled {
     let mut answers = answers.into_iter();
     let Some(first) = answers.next() else {
@@ -109,7 +111,7 @@ pub(super) fn answered(
             let holder = if dialect.acquire == AcquireForm::SetNxThenGet { answers.next() } else { None };
             // Before the vote, so that the number is known with the grant.
             if let Some(raise) = raise {
-                cast_raise(raise, token, &mut answers);
+                cast_raise(raise, token, &mut answers, wrong);
             }
             if *asks_ttl {
                 // A record that has gone since has nothing left to live.
@@ -119,7 +121,7 @@ pub(super) fn answered(
             match acquire_vote(first, holder) {
                 Ok(vote) => {
                     let is_grant = vote == AcquireVote::Granted;
-                    if !ticket.cast(vote, None) && is_grant && !ticket.depart() {
+                    if !cast(ticket, vote, wrong) && is_grant && !ticket.depart() {
                         return Settled::LateGrant;
                     }
                 }
@@ -129,29 +131,29 @@ pub(super) fn answered(
         }
         Operation::Sign { token, ticket, raise, .. } => {
             if let Some(raise) = raise.as_mut().filter(|_| !is_forgotten(&first)) {
-                cast_raise(raise, token, &mut answers);
+                cast_raise(raise, token, &mut answers, wrong);
             }
-            settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done)
+            settle(Some(ticket), first, SignVote::Signed, SignVote::Changed, Settled::Done, wrong)
         }
         Operation::Raise { token, raise, .. } => {
             if is_forgotten(&first) {
                 return Settled::SendSource;
             }
-            cast_raise(raise, token, &mut [first].into_iter().chain(answers));
+            cast_raise(raise, token, &mut [first].into_iter().chain(answers), wrong);
             Settled::Done
         }
         Operation::Inspect { ticket, .. } => {
             match inspect_vote(first, &answers.next().unwrap_or(Answer::Null)) {
-                Ok(vote) => ticket.cast(vote, None),
+                Ok(vote) => cast(ticket, vote, wrong),
                 Err(trouble) => ticket.cast(InspectVote::SILENT, Some(trouble)),
             };
             Settled::Done
         }
         Operation::Extend { ticket, .. } => {
-            settle(Some(ticket), first, ExtendVote::Extended, ExtendVote::Lacking, Settled::Done)
+            settle(Some(ticket), first, ExtendVote::Extended, ExtendVote::Lacking, Settled::Done, wrong)
         }
         Operation::Release { ticket, .. } => {
-            settle(ticket.as_mut(), first, ReleaseVote::Deleted, ReleaseVote::Lacking, Settled::StillOwed)
+            settle(ticket.as_mut(), first, ReleaseVote::Deleted, ReleaseVote::Lacking, Settled::StillOwed, wrong)
         }
         // A notice that was refused is one that was lost.
         Operation::Announce { .. } => Settled::Done,
@@ -208,7 +210,7 @@ fn is_forgotten(answer: &Answer) -> bool {
 
 /// Casts the vote in the answer to a raise, and in that to the look behind it. What is no answer to a raise tells nothing
 /// of the counter.
-fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item = Answer>) {
+fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item = Answer>, wrong: Option<&Trouble>) {
     let answer = answers.next();
     let ours = !raise.look || matches!(answers.next(), Some(Answer::Bulk(value)) if value == token.as_bytes());
     let before = match answer {
@@ -223,7 +225,7 @@ fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item
         _ => Err(unexpected()),
     };
     match before {
-        Ok(before) => raise.ticket.cast(RaiseVote::Raised(before, ours), None),
+        Ok(before) => cast(&mut raise.ticket, RaiseVote::Raised(before, ours), wrong),
         Err(trouble) => raise.ticket.cast(RaiseVote::SILENT, Some(trouble)),
     };
 }
@@ -236,6 +238,7 @@ fn settle<V: Vote>(
     changed: V,
     lacking: V,
     unsettled: Settled,
+    wrong: Option<&Trouble>,
 ) -> Settled {
     let vote = match answer {
         Answer::Integer(0) => Ok(lacking),
@@ -245,14 +248,25 @@ fn settle<V: Vote>(
         Answer::Error(error) => Err(classify(&error)),
         _ => Err(unexpected()),
     };
-    let (vote, trouble, settled) = match vote {
-        Ok(vote) => (vote, None, Settled::Done),
-        Err(trouble) => (V::SILENT, Some(trouble), unsettled),
-    };
-    if let Some(ticket) = ticket {
-        ticket.cast(vote, trouble);
+    match vote {
+        Ok(vote) => {
+            ticket.map(|ticket| cast(ticket, vote, wrong));
+            Settled::Done
+        }
+        Err(trouble) => {
+            ticket.map(|ticket| ticket.cast(V::SILENT, Some(trouble)));
+            unsettled
+        }
     }
-    settled
+}
+
+/// Casts a vote that counts unless something is `wrong`.
+fn cast<V: Vote>(ticket: &mut Ticket<V>, vote: V, wrong: Option<&Trouble>) -> bool {
+    match wrong {
+        None => ticket.cast(vote, None),
+        Some(trouble @ Trouble::Quarantined(..)) => ticket.cast(vote.quarantined(), Some(trouble.clone())),
+        Some(trouble) => ticket.cast(V::SILENT, Some(trouble.clone())),
+    }
 }
 
 fn cast_unsent<V: Vote>(ticket: Option<&mut Ticket<V>>, trouble: Trouble) {

@@ -17,6 +17,11 @@ const MODERN: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: Delete
 const VALKEY: Dialect = Dialect { acquire: AcquireForm::SetNxGet, delete: DeleteForm::Delifeq };
 const PLAIN: Dialect = Dialect { acquire: AcquireForm::SetNxThenGet, delete: DeleteForm::Script };
 
+/// With nothing wrong.
+fn answered(operation: &mut Operation, dialect: Dialect, answers: impl IntoIterator<Item = Answer>) -> Settled {
+    super::answered(operation, dialect, answers, None)
+}
+
 /// A round that remembers the one vote it was given.
 struct Recorder<V>(Mutex<Option<(V, Option<Trouble>)>>);
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::*;
-use crate::coordinator::{Ballot, Raise, Ticket, Vote};
+use crate::coordinator::{Amnesia, Ballot, Raise, Ticket, Vote};
 use crate::lock::{AcquireVote, ExtendVote, FenceNumber, NodeId, RaiseVote, Resource, Token, Ttl};
 use crate::primary::dialect::{AcquireForm, DeleteForm};
 
@@ -65,30 +65,75 @@ fn bulk() -> Answer {
     Answer::Bulk(Bytes::from_static(b"T1"))
 }
 
+/// Hands the pipeline an answer that does not end its batch.
+fn partly(pipeline: &mut Pipeline, answer: Answer) {
+    assert!(matches!(pipeline.answered(answer), Ok(false)));
+}
+
+/// Hands the pipeline the answer that ends its batch, and has the batch settled.
+fn wholly(pipeline: &mut Pipeline, answer: Answer, wrong: Option<&Trouble>) -> Vec<Event> {
+    assert!(matches!(pipeline.answered(answer), Ok(true)));
+    std::iter::from_fn(|| pipeline.settle(wrong, Instant::now())).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_operation_is_answered_with_the_last_of_its_answers() {
+async fn answers_count_when_all_of_their_batch_have_come() {
     let (votes, now) = (Arc::new(Votes::default()), Instant::now());
     let mut pipeline = Pipeline::new(DIALECT);
+    pipeline.push_probe(now);
     pipeline.push(fenced(&votes, 0));
     pipeline.push(extension(&votes, 1));
-    pipeline.push_probe(now, Moment::from_micros(7));
+    pipeline.push_clock(Moment::from_micros(7));
+    pipeline.push_marker();
+    pipeline.end_batch();
     pipeline.push(fenced(&votes, 2));
-    for _ in 0..2 {
-        assert!(matches!(pipeline.answered(Answer::Null, now), Event::Partly));
-        assert_eq!((votes.taken(), pipeline.len()), (vec![], 5));
+    pipeline.end_batch();
+    for answer in [Answer::Null, Answer::Null, Answer::Null, bulk(), Answer::Integer(1), Answer::Integer(9)] {
+        partly(&mut pipeline, answer);
+        assert_eq!((votes.taken(), pipeline.len()), (vec![], 3));
     }
-    assert!(matches!(pipeline.answered(bulk(), now), Event::Answered { release: false }));
-    assert_eq!(votes.taken(), ["0 Raised(None, true)", "0 Granted"]);
-    assert!(matches!(pipeline.answered(Answer::Integer(1), now), Event::Answered { release: false }));
-    assert_eq!(votes.taken(), ["1 Extended"]);
-    assert!(matches!(pipeline.answered(Answer::Null, now), Event::Probed(..)));
-    assert!(matches!(pipeline.answered(Answer::Null, now), Event::Clock(_, asked) if asked == Moment::from_micros(7)));
-    assert!(matches!(pipeline.answered(bulk(), now), Event::Partly));
-    assert!(matches!(pipeline.answered(Answer::Null, now), Event::Partly));
-    assert!(matches!(pipeline.answered(Answer::Null, now), Event::Answered { .. }));
+    assert!(matches!(pipeline.answered(Answer::Null), Ok(true)));
+    let tail = pipeline.tail().expect("it was asked for");
+    assert!(
+        matches!(tail, TailAnswers { clock: Answer::Integer(9), asked, marker: Answer::Null } if asked == Moment::from_micros(7))
+    );
+    let events: Vec<Event> = std::iter::from_fn(|| pipeline.settle(None, now)).collect();
+    assert!(matches!(
+        events.as_slice(),
+        [
+            Event::Probed(Answer::Null, _),
+            Event::Answered { release: false },
+            Event::Answered { release: false },
+            Event::Clock(..),
+            Event::Noted
+        ]
+    ));
+    assert_eq!(votes.taken(), ["0 Raised(None, true)", "0 Granted", "1 Extended"]);
+    partly(&mut pipeline, bulk());
+    partly(&mut pipeline, Answer::Null);
+    assert!(pipeline.tail().is_none());
+    assert_eq!(wholly(&mut pipeline, Answer::Null, None).len(), 1);
     assert_eq!(votes.taken()[0], "2 Raised(None, false)");
     assert!(pipeline.is_empty());
-    assert!(matches!(pipeline.answered(Answer::Null, now), Event::Unasked));
+    assert!(pipeline.answered(Answer::Null).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_with_which_something_is_wrong_has_no_votes() {
+    let votes = Arc::new(Votes::default());
+    let mut pipeline = Pipeline::new(DIALECT);
+    for wrong in [Trouble::Quarantined(Amnesia::Flushed, Duration::from_secs(1)), Trouble::ConnectionLost] {
+        pipeline.push(fenced(&votes, 0));
+        pipeline.push(extension(&votes, 1));
+        pipeline.push(extension(&votes, 2));
+        pipeline.end_batch();
+        for answer in [Answer::Null, Answer::Null, bulk(), Answer::Integer(1)] {
+            partly(&mut pipeline, answer);
+        }
+        assert_eq!(wholly(&mut pipeline, Answer::Integer(0), Some(&wrong)).len(), 3);
+        let absent = if wrong == Trouble::ConnectionLost { "2 Unknown" } else { "2 Forgot" };
+        assert_eq!(votes.taken(), ["0 Silent", "0 Silent", "1 Unknown", absent], "{wrong}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,26 +141,42 @@ async fn an_operation_that_was_answered_in_part_is_silent_and_keeps_its_place() 
     let votes = Arc::new(Votes::default());
     let mut pipeline = Pipeline::new(DIALECT);
     pipeline.push(fenced(&votes, 0));
-    assert!(matches!(pipeline.answered(Answer::Null, Instant::now()), Event::Partly));
+    pipeline.end_batch();
+    partly(&mut pipeline, Answer::Null);
     tokio::time::advance(NODE_TIMEOUT).await;
     assert_eq!(pipeline.sweep(Instant::now()), 1);
     assert_eq!(votes.taken(), ["0 Silent", "0 Silent"]);
     pipeline.push(extension(&votes, 1));
-    assert!(matches!(pipeline.answered(Answer::Null, Instant::now()), Event::Partly));
-    assert!(matches!(pipeline.answered(bulk(), Instant::now()), Event::Answered { .. }));
+    pipeline.end_batch();
+    partly(&mut pipeline, Answer::Null);
+    wholly(&mut pipeline, bulk(), None);
     assert_eq!(votes.taken(), Vec::<String>::new());
-    assert!(matches!(pipeline.answered(Answer::Integer(0), Instant::now()), Event::Answered { .. }));
+    wholly(&mut pipeline, Answer::Integer(0), None);
     assert_eq!(votes.taken(), ["1 Lacking"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_was_answered_in_part_is_silent_when_the_connection_is_lost() {
+async fn what_was_answered_in_part_is_silent_when_the_connection_is_lost() {
     let votes = Arc::new(Votes::default());
     let mut pipeline = Pipeline::new(DIALECT);
+    pipeline.push(extension(&votes, 2));
     pipeline.push(fenced(&votes, 0));
+    pipeline.end_batch();
     pipeline.push(extension(&votes, 1));
-    assert!(matches!(pipeline.answered(Answer::Null, Instant::now()), Event::Partly));
+    partly(&mut pipeline, Answer::Integer(1));
+    partly(&mut pipeline, Answer::Null);
     let (operations, silent) = pipeline.lose(&Trouble::ConnectionLost);
-    assert_eq!((operations.len(), silent), (2, 2));
-    assert_eq!(votes.taken(), ["0 Silent", "0 Silent", "1 Unknown"]);
+    assert_eq!((operations.len(), silent), (3, 3));
+    assert_eq!(votes.taken(), ["2 Unknown", "0 Silent", "0 Silent", "1 Unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_marker_that_cannot_be_written_is_told() {
+    let mut pipeline = Pipeline::new(DIALECT);
+    for (answer, is_refused) in [(Answer::Integer(1), false), (Answer::Error(Bytes::from_static(b"OOM")), true)] {
+        pipeline.push_marking();
+        pipeline.end_batch();
+        let events = wholly(&mut pipeline, answer, None);
+        assert_eq!(matches!(events.as_slice(), [Event::NotMarked(_)]), is_refused);
+    }
 }

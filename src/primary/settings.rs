@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::incarnation::Incarnations;
+use super::vouching::Vouching;
 use crate::config::{Endpoint, Tcp};
 use crate::counters::Counters;
 use crate::lock::NodeId;
@@ -25,4 +26,6 @@ pub(super) struct Settings {
     pub(super) reply_nesting: usize,
     pub(super) counters: Arc<Counters>,
     pub(super) incarnations: Arc<Incarnations>,
+    /// Who may vote; `None`: every primary keeps its memory, whatever happens.
+    pub(super) vouching: Option<Arc<Vouching>>,
 }

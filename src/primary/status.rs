@@ -21,13 +21,23 @@ pub enum PrimaryState {
     Replica,
     /// It answers, and is the same server as another primary.
     Duplicate,
+    /// It answers, and is marked as one of another set.
+    Foreign,
+    /// It may have forgotten locks that still live: everything is sent to it, and its answers do not count.
+    Quarantined,
 }
 
 impl PrimaryState {
+    /// Whether it answers, and as what it should be.
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Up | Self::Quarantined)
+    }
+
     pub(super) const fn after(trouble: &Trouble) -> Self {
         match trouble {
             Trouble::Replica => Self::Replica,
             Trouble::DuplicateOf(_) => Self::Duplicate,
+            Trouble::OfAnotherSet(_) => Self::Foreign,
             _ => Self::Down,
         }
     }
@@ -42,6 +52,8 @@ impl fmt::Display for PrimaryState {
             Self::Down => "down",
             Self::Replica => "replica",
             Self::Duplicate => "duplicate",
+            Self::Foreign => "foreign",
+            Self::Quarantined => "quarantined",
         })
     }
 }

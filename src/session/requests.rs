@@ -41,7 +41,8 @@ impl Session {
 
     fn take(&mut self, request: Request, now: Moment) {
         self.connection.client().touch(now);
-        match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits) {
+        match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits())
+        {
             Route::Lock(command) if command.takes() && self.service.drain.has_begun() => {
                 self.reply(&shutting_down());
             }

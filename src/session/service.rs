@@ -16,6 +16,7 @@ use crate::latency::Latency;
 use crate::limits::{DRAIN_CLOSING, DRAIN_QUIET_FRACTION};
 use crate::local::{Environment, Snapshot};
 use crate::lock::Moment;
+use crate::primary::Ceiling;
 use crate::relay::Upstreams;
 
 /// The proxy, as a session sees it.
@@ -33,7 +34,9 @@ pub struct Service {
     /// How long any other is.
     pub(crate) drain_open: Duration,
     pub(crate) limits: Limits,
-    pub(crate) command_limits: CommandLimits,
+    command_limits: CommandLimits,
+    /// The longest ttl that may be granted now.
+    ceiling: Ceiling,
     pub(crate) tcp: Tcp,
     /// The way to the upstream; `None`: there is none, and locks only.
     pub(crate) upstreams: Option<Arc<Upstreams>>,
@@ -65,6 +68,7 @@ impl Service {
         counters: Arc<Counters>,
         drain: Drain,
         facts: Facts,
+        ceiling: Ceiling,
         primaries: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Arc<Self> {
         let upstreams = Upstreams::new(config, &counters);
@@ -81,12 +85,18 @@ impl Service {
             drain_open: config.shutdown_grace.saturating_sub(DRAIN_CLOSING.min(drain_quiet)),
             limits: config.limits,
             command_limits: CommandLimits::new(config.limits.key_bytes, config.max_ttl, config.drift, config.max_wait),
+            ceiling,
             tcp: config.tcp,
             upstreams,
             password: config.password.clone(),
             facts,
             primaries: Box::new(primaries),
         })
+    }
+
+    /// What holds for the arguments of lock commands now.
+    pub(super) fn command_limits(&self) -> CommandLimits {
+        CommandLimits { max_ttl: self.ceiling.ttl(), ..self.command_limits }
     }
 
     pub(super) fn asks_for_password(&self) -> bool {

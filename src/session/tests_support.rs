@@ -25,6 +25,7 @@ use crate::lock::{
     AcquireVote, ExtendVote, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, Resource, SignVote, Token,
 };
 use crate::net::Listener;
+use crate::primary::Ceiling;
 
 /// How long a test waits for what must come. Nothing waits for so long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -261,7 +262,8 @@ impl Proxy {
         };
         let quorum = config.quorum;
         let look = move || Snapshot { primaries: Vec::new(), voting: 3, quorum, ready: true };
-        let service = Service::new(&config, coordinator, counters, Drain::default(), facts, look);
+        let service =
+            Service::new(&config, coordinator, counters, Drain::default(), facts, Ceiling::new(config.max_ttl), look);
         let listener = Listener::bind(&config.listen[0]).await.expect("a free port");
         let address = listener.local_address().expect("a bound address");
         let door = tokio::spawn(take_in(Arc::clone(&service), listener));

@@ -54,14 +54,6 @@ fn names_that_are_no_keys_are_refused_with_the_nearest() {
 }
 
 #[test]
-fn keys_whose_feature_does_not_exist_are_unknown() {
-    for key in ["set_name", "quarantine", "new_set"] {
-        let refusal = three_primaries().file(format!("{key}: 5\n")).refusal();
-        assert!(refusal.starts_with(&format!("redlock.yaml:1: {key}: is not a key")), "{refusal}");
-    }
-}
-
-#[test]
 fn a_file_that_is_no_configuration_is_refused_clearly() {
     for (bytes, expected) in [
         (b"".as_slice(), ": is empty; name at least `primaries:`"),

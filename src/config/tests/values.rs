@@ -1,7 +1,7 @@
 //! One value at a time: defaults, ranges and kinds.
 
 use super::*;
-use crate::limits::{CLOCK_DRIFT_PPM, KEY_PREFIX_BYTES};
+use crate::limits::{CLOCK_DRIFT_PPM, KEY_PREFIX_BYTES, SET_NAME_BYTES};
 
 /// Where each whole number of the table ends up, as its key counts it.
 fn number(config: &Config, path: &str) -> u128 {
@@ -236,4 +236,32 @@ fn values_that_do_not_fit_together_are_refused_where_they_were_given() {
         assert_eq!(three_primaries().file(text).refusal(), format!("redlock.yaml:{expected}"));
     }
     three_primaries().file("silence_timeout_ms: 51\nlimits: {output_buffer_bytes: 65536}\n").config();
+}
+
+#[test]
+fn a_set_has_a_name_that_a_marker_can_hold() {
+    let key = &keys::SET_NAME;
+    assert_eq!(three_primaries().config().set_name, "main");
+    let longest = "x".repeat(SET_NAME_BYTES);
+    for source in SOURCES {
+        for name in ["a", "A-b_c.9", longest.as_str()] {
+            assert_eq!(three_primaries().key(source, key, name).config().set_name, name);
+        }
+        for name in ["two words", "\u{e4}", "a/b", &format!("{longest}x")] {
+            let refusal = three_primaries().key(source, key, name).refusal();
+            assert!(refusal.ends_with("right is: 1 to 64 letters, digits, `_`, `.` and `-`"), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn quarantine_and_new_sets_are_words() {
+    let config = three_primaries().config();
+    assert_eq!((config.quarantine, config.new_set), (Quarantine::Auto, NewSet::Wait));
+    for source in SOURCES {
+        assert_eq!(three_primaries().key(source, &keys::QUARANTINE, "off").config().quarantine, Quarantine::Off);
+        assert_eq!(three_primaries().key(source, &keys::NEW_SET, "at_once").config().new_set, NewSet::AtOnce);
+        let expected = format!("{}`never` is not known; right is: auto or off", source.place(&keys::QUARANTINE));
+        assert_eq!(three_primaries().key(source, &keys::QUARANTINE, "never").refusal(), expected);
+    }
 }

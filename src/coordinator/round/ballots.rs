@@ -36,7 +36,7 @@ impl Ballot<InspectVote> for AcquireRound {
         let vote = match vote {
             InspectVote::Held(holder, _) => AcquireVote::Held(holder),
             InspectVote::Free => AcquireVote::Held(Holder::Unknown),
-            InspectVote::Unknown => AcquireVote::Silent,
+            InspectVote::Quarantined | InspectVote::Unknown => AcquireVote::Silent,
         };
         self.count(node, trouble, |core| core.handle_vote(node, vote));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::{self, Address, Config, Limits, Log, LogFormat, Tcp};
+use crate::config::{self, Address, Config, Limits, Log, LogFormat, NewSet, Quarantine, Tcp};
 use crate::limits as defaults;
 use crate::lock::{Drift, Quorum, Ttl};
 
@@ -14,6 +14,9 @@ pub(super) fn config() -> Config {
         primaries: Vec::new(),
         upstream: None,
         quorum: Quorum::majority(3).expect("a small set"),
+        set_name: "main".to_owned(),
+        quarantine: Quarantine::Off,
+        new_set: NewSet::AtOnce,
         key_prefix: Bytes::new(),
         max_ttl: Ttl::from_millis(defaults::MAX_TTL_MS_DEFAULT).expect("in range"),
         max_wait: Duration::from_millis(defaults::MAX_WAIT_MS_DEFAULT),

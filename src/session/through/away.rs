@@ -32,7 +32,7 @@ impl Session {
         if through.upstreams.demand() == Demand::Password && !is_quit && !self.service.asks_for_password() {
             return self.act(through, Pending::Mistake(CommandError::NoAuthentication));
         }
-        match router::route(request, SessionMode::Open, self.connection.version(), &self.service.command_limits) {
+        match router::route(request, SessionMode::Open, self.connection.version(), &self.service.command_limits()) {
             Route::Local(request) => self.answer_locally(&request),
             Route::Refuse(error) => self.act(through, Pending::Mistake(error)),
             Route::Lock(_) | Route::Close => {}

@@ -33,20 +33,24 @@ impl Session {
     }
 
     fn take_command(&mut self, through: &mut Through, request: Request) {
-        let pending =
-            match router::route(request, SessionMode::Open, self.connection.version(), &self.service.command_limits) {
-                Route::Lock(command) => Pending::Lock(command),
-                // The order of checks is Redis': the number of arguments before the password, and that before the rest.
-                Route::Refuse(error @ CommandError::Arity(_)) => return self.act(through, Pending::Mistake(error)),
-                Route::Refuse(error) => Pending::Mistake(error),
-                Route::Local(request) if request.command == LocalCommand::Info => Pending::Info(request),
-                Route::Local(request) => match local::Question::of(&request) {
-                    Ok(local::Question::Known(reply)) => return self.reply(&reply),
-                    Ok(local::Question::Ask(merge)) => Pending::Merge(merge),
-                    Err(error) => Pending::Mistake(error),
-                },
-                Route::Close => return,
-            };
+        let pending = match router::route(
+            request,
+            SessionMode::Open,
+            self.connection.version(),
+            &self.service.command_limits(),
+        ) {
+            Route::Lock(command) => Pending::Lock(command),
+            // The order of checks is Redis': the number of arguments before the password, and that before the rest.
+            Route::Refuse(error @ CommandError::Arity(_)) => return self.act(through, Pending::Mistake(error)),
+            Route::Refuse(error) => Pending::Mistake(error),
+            Route::Local(request) if request.command == LocalCommand::Info => Pending::Info(request),
+            Route::Local(request) => match local::Question::of(&request) {
+                Ok(local::Question::Known(reply)) => return self.reply(&reply),
+                Ok(local::Question::Ask(merge)) => Pending::Merge(merge),
+                Err(error) => Pending::Mistake(error),
+            },
+            Route::Close => return,
+        };
         let knows = through.admission.passed || self.service.asks_for_password();
         if matches!(pending, Pending::Merge(_)) || !knows || through.mode.is_in_doubt() {
             through.gate = Gate::Holding(pending);
@@ -155,15 +159,19 @@ impl Session {
             return;
         }
         let name = request.arguments.first().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
-        let reply =
-            match router::route(request, SessionMode::Open, self.connection.version(), &self.service.command_limits) {
-                // The number of arguments comes before where the command stands, as in Redis.
-                Route::Refuse(error @ CommandError::Arity(_)) => error.into(),
-                _ if standing == Standing::Transaction => {
-                    Reply::Error("ERR Command not allowed inside a transaction".into())
-                }
-                _ => not_in_subscription(&name.unwrap_or_default()),
-            };
+        let reply = match router::route(
+            request,
+            SessionMode::Open,
+            self.connection.version(),
+            &self.service.command_limits(),
+        ) {
+            // The number of arguments comes before where the command stands, as in Redis.
+            Route::Refuse(error @ CommandError::Arity(_)) => error.into(),
+            _ if standing == Standing::Transaction => {
+                Reply::Error("ERR Command not allowed inside a transaction".into())
+            }
+            _ => not_in_subscription(&name.unwrap_or_default()),
+        };
         if standing == Standing::Transaction {
             through.mode.poison();
         }
@@ -175,7 +183,8 @@ impl Session {
     fn answer_at_the_door(&mut self, through: &mut Through, request: Request) {
         let is_hello = request.arguments.first().is_some_and(|name| name.eq_ignore_ascii_case(b"hello"));
         let words = is_hello.then(|| request.arguments.clone());
-        match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits) {
+        match router::route(request, self.connection.mode(), self.connection.version(), &self.service.command_limits())
+        {
             Route::Local(request) => {
                 let now = self.service.clock.now();
                 let answer = local::answer(&request, &mut self.connection, &self.service.environment(now));

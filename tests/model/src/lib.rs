@@ -26,7 +26,7 @@
 //!
 //! # What is left out
 //!
-//! The bytes, connections, markers and clocks by which a proxy finds out what the model knows: that a link must be
+//! The bytes, connections, markers and clocks by which a proxy finds out what the model knows (`primary`): that a link must be
 //! succeeded, that a primary is another run, that half a batch was run. Lines and their notices, sessions and putting back,
 //! locks of several keys, RINSPECT. A raise with a look for an owner, and numbers on primaries that forget their counters
 //! (there the clocks must be right). The simulation (`tests/suite/simulation`) runs the coordinator itself against most of

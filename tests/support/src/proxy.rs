@@ -37,9 +37,11 @@ pub struct ProxyOptions {
 }
 
 impl ProxyOptions {
-    /// A proxy in front of these primaries, that is awaited until it answers PING.
+    /// A proxy in front of these primaries, that is awaited until it answers PING. When no proxy has met them, it may use
+    /// them at once.
     pub fn new<A: Into<String>>(primaries: impl IntoIterator<Item = A>) -> Self {
-        Self { primaries: primaries.into_iter().map(Into::into).collect(), ..Self::default() }
+        let options = Self { primaries: primaries.into_iter().map(Into::into).collect(), ..Self::default() };
+        options.set("new_set", "at_once")
     }
 
     /// `--set key=value`, in the place of what was set for this key before.
