@@ -247,9 +247,9 @@ impl AcquireState {
 
     /// The lock is won: asks for the next step towards its number.
     fn poll_fence(&mut self, round: &AcquireRound) -> AcquireVerdict {
-        let granted = self.core.granted();
+        let (granted, outstanding) = (self.core.granted(), self.core.outstanding());
         let is_left = round.term.validity(round.clock.now()).is_some();
-        match self.fence.as_mut().filter(|_| is_left).map(|fence| fence.poll(granted)) {
+        match self.fence.as_mut().filter(|_| is_left).map(|fence| fence.poll(granted, outstanding)) {
             Some(FenceStep::Settled(number)) => {
                 self.fenced = Some(number);
                 self.verdict = Some(AcquireVerdict::Granted);

@@ -246,7 +246,12 @@ impl Acquire {
 
     /// Whether every primary has been heard of: it answered, was silent, or was never asked.
     pub fn is_complete(&self) -> bool {
-        self.count(|class| *class == Class::Pending) == 0
+        self.outstanding().is_empty()
+    }
+
+    /// The primaries whose vote is still to come.
+    pub fn outstanding(&self) -> NodeSet {
+        self.quorum.nodes().filter(|node| self.classes[node.index()] == Class::Pending).collect()
     }
 
     fn start_signing(&mut self) -> Vec<(NodeId, Bytes)> {

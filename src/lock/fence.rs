@@ -10,7 +10,8 @@
 //!    raise(F') goes to all that granted, also to those that do so meanwhile, with a look behind it whether the record
 //!    still is this attempt's. A primary counts when it accepted F' and the record was there. Again with the next k, at
 //!    most [`FENCE_STEPS`] times, but only after an answer has shown a number that F' does not exceed: a primary that is
-//!    merely silent is waited for. Should a primary that was slow complete the quorum of F, that is as good.
+//!    merely silent is waited for, and so are those that have not voted yet, as long as they could make up for it. Should
+//!    a primary that was slow complete the quorum of F, that is as good.
 //!
 //! # Why the later of two grants has the larger number
 //!
@@ -163,9 +164,9 @@ impl Fence {
         }
     }
 
-    /// What is to be done for a lock that these primaries have granted, a quorum at least. To be asked again with each
-    /// vote that comes.
-    pub fn poll(&mut self, granted: NodeSet) -> FenceStep {
+    /// What is to be done for a lock that these primaries have granted, a quorum at least, while the votes of others are
+    /// outstanding. To be asked again with each vote that comes.
+    pub fn poll(&mut self, granted: NodeSet, outstanding: NodeSet) -> FenceStep {
         if let Some(number) = self.accepted_by_quorum(granted) {
             return FenceStep::Settled(number);
         }
@@ -183,6 +184,8 @@ impl Fence {
         } else if second.outrun && second.step < FENCE_STEPS {
             let next = second.step + 1;
             self.draw(next, granted)
+        } else if second.counted.len() + pending + outstanding.len() >= needed {
+            FenceStep::Wait
         } else {
             FenceStep::Failed
         }

@@ -243,7 +243,9 @@ impl World {
         let pending = quorum.total() - granted - attempt.lost.len() - own;
         if granted >= needed {
             let counting = if rule == Rule::CountRefusers { quorum.nodes().collect() } else { attempt.granted };
-            match attempt.fence.poll(counting) {
+            let asked: NodeSet = quorum.nodes().filter(|node| attempt.own[node.index()].is_none()).collect();
+            let outstanding = asked.without(attempt.granted).without(attempt.lost);
+            match attempt.fence.poll(counting, outstanding) {
                 FenceStep::Settled(fence) => {
                     attempt.granted_with = Some((fence, now));
                     return self.judge(number);

@@ -217,7 +217,8 @@ fn cast_raise(raise: &mut Raise, token: &Token, answers: &mut impl Iterator<Item
         Some(Answer::Null) => Ok(None),
         Some(Answer::Bulk(digits)) => {
             let number = parse_integer(&digits).and_then(|number| u64::try_from(number).ok());
-            number.and_then(FenceNumber::new).map(Some).ok_or_else(unexpected)
+            let is_none = || Trouble::Other("a fencing counter that is no number below 2^53".into());
+            number.and_then(FenceNumber::new).map(Some).ok_or_else(is_none)
         }
         // A script that was forgotten is sent with its source when the number is drawn anew.
         Some(Answer::Error(error)) => Err(classify(&error)),

@@ -10,6 +10,7 @@ mod dev;
 mod errors;
 mod exclusion;
 mod faults;
+mod fence;
 mod greeting;
 mod hostile;
 mod limits;

@@ -7,11 +7,13 @@
 //! * `sessions`: locks that live as long as a connection.
 //! * `scripted`: primaries that say what a real server cannot be made to say.
 //! * `random`: choices that are the same in each run.
+//! * `environment`: how much of it is wanted.
 //!
 //! A test that harms nobody needs nothing but keys of its own ([`unique_key`](support::unique_key)) and takes what the whole test
 //! process shares, [`Rig::shared`]. One that cuts connections has relays and a proxy of its own ([`Rig::shared_relayed`]); one that
 //! kills servers, or counts what they have done, has its own servers too ([`Rig::direct`], [`Rig::relayed`]).
 
+mod environment;
 mod locks;
 mod proxies;
 mod random;
@@ -20,6 +22,7 @@ mod rigs;
 mod scripted;
 mod sessions;
 
+pub(crate) use environment::from_environment;
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
 pub(crate) use proxies::{
     PROMPT, PROXY, draining, ended, patient, primary_field, resp3, settled, start, timed, voters,

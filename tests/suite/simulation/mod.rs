@@ -55,6 +55,7 @@ use self::primary::Micros;
 use self::random::Random;
 use self::sessions::SessionClient;
 use self::tally::Tally;
+use crate::common::from_environment;
 
 /// How long clients are at work before the network heals.
 const STORM: Micros = 3_000_000;
@@ -258,11 +259,6 @@ async fn take_through_every_proxy(plan: &Plan, around: &Arc<Surroundings>, numbe
             around.world.with(|state| state.checker.violate(Claim::Progress, key, what));
         }
     }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
 /// The worlds of these seeds, on all cores; panics with the smallest seed that breaks a promise.

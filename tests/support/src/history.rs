@@ -6,11 +6,14 @@
 //! give the lock up, whichever is first. If even two such intervals of different grants of one key overlap, two clients acted on
 //! the same lock.
 //!
-//! Times are durations since any moment that all clients of the history share.
+//! Times are durations since any moment that all clients of the history share. Whether fencing numbers rise from grant to grant is
+//! decided by the same certainty ([`fences`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
+
+pub mod fences;
 
 /// One grant in a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +43,7 @@ struct Grant {
     key: String,
     answers: Vec<Answer>,
     given_up: Option<Duration>,
+    fence: Option<u64>,
 }
 
 impl Grant {
@@ -68,7 +72,8 @@ impl History {
 
     /// `client` was granted `key`.
     pub fn granted(&mut self, client: impl Into<String>, key: impl Into<String>, answer: Answer) -> GrantId {
-        self.grants.push(Grant { client: client.into(), key: key.into(), answers: vec![answer], given_up: None });
+        let (client, key) = (client.into(), key.into());
+        self.grants.push(Grant { client, key, answers: vec![answer], given_up: None, fence: None });
         GrantId(self.grants.len() - 1)
     }
 
