@@ -43,8 +43,9 @@ pub struct CensusRules {
     pub node_timeout: Duration,
     pub probe_interval: Duration,
     pub silence_timeout: Duration,
-    /// Whether primaries that nobody has ever marked may vote at once: no lock can be held there.
-    pub at_once: bool,
+    /// Whether primaries that nobody has ever marked may vote at once, since no lock can be held there: once all have
+    /// answered, for which they have so long.
+    pub at_once: Option<Duration>,
 }
 
 /// Whether a primary votes.
@@ -210,7 +211,10 @@ impl Census {
                 (MarkerState::Sound, Some(marker.clone()), discounted.map_or(until, |other| other.max(until)))
             }
             (None, _) if member.founds => (MarkerState::Sound, None, now),
-            (None, _) => (MarkerState::Forgot, None, member.unmarked_since.unwrap_or(now).after(SECOND_LOOK)),
+            (None, _) => {
+                let patience = self.rules.at_once.filter(|_| self.is_new()).unwrap_or_default();
+                (MarkerState::Forgot, None, member.unmarked_since.unwrap_or(now).after(SECOND_LOOK.max(patience)))
+            }
         };
         let due = due.max(member.rests_until);
         if now < due {
@@ -248,10 +252,10 @@ impl Census {
         std::mem::take(&mut self.stirred)
     }
 
-    /// Whether the primary waits for all others to be found new, too.
+    /// Whether the primary is about to be marked as sound, or waits for all others to be found new, too.
     pub fn may_found(&self, node: NodeId) -> bool {
         let member = &self.members[node.index()];
-        self.rules.at_once && member.value().is_none() && self.is_new()
+        member.founds || (self.rules.at_once.is_some() && member.value().is_none() && self.is_new())
     }
 
     /// Takes note of a look. False when it is older than what is known.
@@ -294,7 +298,7 @@ impl Census {
     /// All primaries have answered, and none was ever marked: they may vote at once where that is configured.
     fn found_if_new(&mut self) {
         let is_new = |member: &Member| member.links > 0 && member.has_met() && member.value().is_none();
-        if self.rules.at_once && self.is_new() && self.members.iter().all(is_new) {
+        if self.rules.at_once.is_some() && self.is_new() && self.members.iter().all(is_new) {
             self.members.iter_mut().for_each(|member| member.founds = true);
             self.stirred = true;
         }

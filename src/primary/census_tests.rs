@@ -16,7 +16,7 @@ fn rules(total: usize, at_once: bool) -> CensusRules {
         node_timeout: Duration::from_millis(50),
         probe_interval: Duration::from_secs(1),
         silence_timeout: Duration::from_secs(1),
-        at_once,
+        at_once: at_once.then_some(Duration::from_secs(2)),
     }
 }
 
@@ -128,9 +128,9 @@ fn a_new_set_votes_at_once_only_when_all_have_answered_and_that_is_configured() 
     let mut world = World::new(3, true);
     assert!((0..2).all(|index| world.admit(index) != Soundness::Sound));
     assert!(world.census.may_found(node(0)));
-    world.pass(Duration::from_millis(999));
+    world.pass(Duration::from_millis(1_999));
     world.batch(0);
-    assert_eq!(world.markers[0], None, "a second look comes first");
+    assert_eq!(world.markers[0], None, "it may be about to");
     world.live(1);
     assert_eq!(world.marker(0).state, MarkerState::Forgot);
     assert_eq!(world.amnesia(0), Some(Amnesia::NewSet));

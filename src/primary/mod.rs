@@ -247,7 +247,7 @@ fn census_rules(config: &Config) -> CensusRules {
         node_timeout: config.node_timeout,
         probe_interval: config.probe_interval,
         silence_timeout: config.silence_timeout,
-        at_once: config.new_set == NewSet::AtOnce,
+        at_once: (config.new_set == NewSet::AtOnce).then_some(config.connect_timeout * 2),
     }
 }
 

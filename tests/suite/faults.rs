@@ -26,7 +26,8 @@ enum Failure {
 impl Failure {
     async fn rig(self, kind: Kind, count: usize, settings: &[(&str, u64)]) -> Rig {
         match self {
-            Self::Killed | Self::Stopped => Rig::direct(kind, count, settings).await,
+            Self::Killed => Rig::restarting(kind, count, settings).await,
+            Self::Stopped => Rig::direct(kind, count, settings).await,
             Self::BlackHoled | Self::Refusing => Rig::relayed(kind, count, settings).await,
         }
     }

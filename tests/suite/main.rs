@@ -11,6 +11,7 @@ mod errors;
 mod exclusion;
 mod faults;
 mod fence;
+mod forgetting;
 mod greeting;
 mod hostile;
 mod limits;

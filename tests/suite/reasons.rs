@@ -101,7 +101,8 @@ async fn a_wrong_password_is_told_as_such() {
         let wrong = format!("redis://:wrong@{}", servers[0].address());
         let none = servers[1].address();
         let nobody = scripted();
-        let proxy = Proxy::start(PROXY, patient([wrong, none, nobody.address()])).await;
+        let options = patient([wrong, none, nobody.address()]).set("quarantine", "off");
+        let proxy = Proxy::start(PROXY, options).await;
         voters(&proxy, 1).await;
         let told = async || {
             let reply = proxy.command(&["RLOCK", &unique_key("reasons"), LONGEST_TTL]).await;

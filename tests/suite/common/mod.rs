@@ -6,6 +6,7 @@
 //! * `records`: what the primaries have of it.
 //! * `sessions`: locks that live as long as a connection.
 //! * `scripted`: primaries that say what a real server cannot be made to say.
+//! * `wall_clock`: a time of day that can be set.
 //! * `random`: choices that are the same in each run.
 //! * `environment`: how much of it is wanted.
 //!
@@ -21,6 +22,7 @@ mod records;
 mod rigs;
 mod scripted;
 mod sessions;
+mod wall_clock;
 
 pub(crate) use environment::from_environment;
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
@@ -32,3 +34,4 @@ pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, 
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};
 pub(crate) use scripted::{on_acquire, scripted};
 pub(crate) use sessions::{SESSION_TTL, bind, bound, counted, none_bound};
+pub(crate) use wall_clock::WallClock;

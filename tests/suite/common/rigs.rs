@@ -31,6 +31,13 @@ impl Rig {
         Self { fleet, relays: Vec::new(), proxy }
     }
 
+    /// The same for servers that are to come back empty and vote at once: nobody holds a lock that they could have forgotten.
+    pub(crate) async fn restarting(kind: Kind, count: usize, settings: &[(&str, u64)]) -> Self {
+        let fleet = Fleet::start(kind, count).await;
+        let proxy = start(patient(fleet.addresses()).set_all(settings).set("quarantine", "off")).await;
+        Self { fleet, relays: Vec::new(), proxy }
+    }
+
     /// Servers of the test's own behind relays.
     pub(crate) async fn relayed(kind: Kind, count: usize, settings: &[(&str, u64)]) -> Self {
         Self::behind_relays(Fleet::start(kind, count).await, settings).await

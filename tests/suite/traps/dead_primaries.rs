@@ -148,7 +148,8 @@ async fn locks_are_released_on_primaries_that_were_full_before_the_proxy_came() 
             server.command(&["SET", &key, "token", "PX", LONGEST_TTL]).await;
             server.config_set("maxmemory", "1").await;
         }
-        let proxy = start(patient(servers.addresses())).await;
+        // Nothing can be written there, not even a marker.
+        let proxy = start(patient(servers.addresses()).set("quarantine", "off")).await;
         assert!(proxy.command(&["REXTEND", &key, "token", LONGEST_TTL]).await.integer() > 50_000);
         assert_eq!(proxy.command(&["RUNLOCK", &key, "token"]).await, Value::Integer(1));
         let (_, reasons) = reasons(&proxy.command(&["RLOCK", &key, LONGEST_TTL]).await);

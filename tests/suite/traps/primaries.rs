@@ -52,7 +52,7 @@ async fn nothing_fails_when_scripts_are_forgotten_in_mid_run() {
 #[tokio::test]
 async fn nothing_fails_when_one_primary_restarts_without_its_scripts() {
     for &kind in Kind::all() {
-        let mut rig = Rig::direct(kind, 3, &[]).await;
+        let mut rig = Rig::restarting(kind, 3, &[]).await;
         let mut client = rig.proxy.connect().await;
         for restarting in 0..3 {
             let key = unique_key("trap40");
@@ -102,7 +102,7 @@ async fn a_key_of_another_type_is_refused_like_a_held_lock_and_never_touched() {
 #[tokio::test]
 async fn a_primary_that_becomes_a_replica_does_not_vote_until_it_is_one_again() {
     for &kind in Kind::all() {
-        let mut rig = Rig::direct(kind, 3, &[("probe_interval_ms", 100)]).await;
+        let mut rig = Rig::restarting(kind, 3, &[("probe_interval_ms", 100)]).await;
         let key = unique_key("trap42");
         for replica in 0..2 {
             let (victims, source) = rig.fleet.split_at_mut(2);
@@ -141,8 +141,11 @@ async fn a_primary_that_is_a_replica_from_the_start_does_not_vote() {
         let mut servers = Fleet::start(kind, 3).await;
         let (replica, source) = servers.split_at_mut(1);
         replica[0].replicate(&source[0]).await;
-        let proxy =
-            Proxy::start(PROXY, patient(servers.addresses()).set("quorum", 3).set("probe_interval_ms", 100)).await;
+        let proxy = Proxy::start(
+            PROXY,
+            patient(servers.addresses()).set("quorum", 3).set("probe_interval_ms", 100).set("quarantine", "off"),
+        )
+        .await;
         voters(&proxy, 2).await;
         let expected =
             Value::error(format!("NOQUORUM 2 of 3 primaries answered, 3 needed: {} a replica", servers[0].address()));

@@ -4,55 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{Direction, Fault, Kind, Proxy, ProxyOptions, Relay, Value, eventually, unique_key};
-use tempfile::TempDir;
+use support::{Direction, Fault, Kind, Proxy, Relay, Value, eventually, unique_key};
 
 use crate::common::{
-    LONGEST_TTL, Rig, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, relays, settled, start,
+    LONGEST_TTL, Rig, WallClock, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, relays,
+    settled, start,
 };
-
-/// Debian's libfaketime, which shows a program another time of day.
-fn libfaketime() -> PathBuf {
-    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(Path::new);
-    let architectures = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let mut candidates = folders.iter().map(PathBuf::from).chain(architectures.map(|entry| entry.path()));
-    candidates
-        .find_map(|folder| Some(folder.join("faketime/libfaketimeMT.so.1")).filter(|file| file.is_file()))
-        .expect("libfaketime is installed: run `make setup`")
-}
-
-/// A time of day that can be set, for one program.
-struct WallClock {
-    folder: TempDir,
-}
-
-impl WallClock {
-    fn new() -> Self {
-        let clock = Self { folder: TempDir::new().expect("a temporary folder") };
-        clock.shift("+0");
-        clock
-    }
-
-    /// From now on it is so much later than it is, or earlier: `+10y`, `-10y`.
-    fn shift(&self, offset: &str) {
-        // Replaced rather than rewritten: it is read at any moment.
-        let new = self.folder.path().join("new");
-        fs::write(&new, offset).and_then(|()| fs::rename(&new, self.file())).expect("the folder is ours");
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("offset")
-    }
-
-    /// libfaketime stands between the program and the C library, which the standard library asks for the time of day.
-    fn shown_to(&self, options: ProxyOptions) -> ProxyOptions {
-        options
-            .environment("LD_PRELOAD", libfaketime().display().to_string())
-            .environment("FAKETIME_TIMESTAMP_FILE", self.file().display().to_string())
-            .environment("FAKETIME_NO_CACHE", "1")
-            .environment("DONT_FAKE_MONOTONIC", "1")
-    }
-}
 
 /// The year in which a line of the log was written.
 fn year_of(line: &str) -> i32 {

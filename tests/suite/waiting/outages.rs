@@ -9,7 +9,7 @@ use crate::common::{LONGEST_TTL, Rig, granted, on_acquire, patient, reasons, scr
 #[tokio::test]
 async fn primaries_are_lost_and_come_back_and_the_line_is_served() {
     for &kind in Kind::all() {
-        let mut rig = Rig::direct(kind, 3, &[("node_timeout_ms", 500)]).await;
+        let mut rig = Rig::restarting(kind, 3, &[("node_timeout_ms", 500)]).await;
         let mut watch = Watch::on(&rig.proxy).await;
         let key = unique_key("outage");
         granted(&rig.proxy.command(&["RLOCK", &key, LONGEST_TTL]).await);

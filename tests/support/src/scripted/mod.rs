@@ -2,8 +2,9 @@
 //!
 //! A real server cannot be made to say at will that it is out of memory, to run a command and lose its reply, to answer garbage
 //! or to be slow for one command only. This one can. Left alone it behaves like a small Redis 7 (`store`) that takes part in
-//! a quorum: what a proxy asks on connecting is answered, and strings with an expiry are kept. It runs no scripts: EVALSHA says
-//! NOSCRIPT and EVAL an error, until a test says what they do ([`Action::CompareAndDelete`]).
+//! a quorum: what a proxy asks on connecting is answered, and strings with an expiry are kept. It can be
+//! marked, and runs no other scripts: EVALSHA says NOSCRIPT and EVAL an error, until a test says what they do
+//! ([`Action::CompareAndDelete`]).
 //!
 //! A connection's commands are handled one after the other, so a delay holds back all behind it, as in Redis; connections do not
 //! wait for each other. A withheld reply withholds every later one of its connection too ([`Action::Silence`]): no server

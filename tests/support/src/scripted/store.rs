@@ -65,6 +65,9 @@ fn new_run_id() -> String {
     format!("{:016x}{:024x}", RUNS.fetch_add(1, Ordering::Relaxed), nanos)
 }
 
+/// What the name of the record ends with in which proxies write what they know of a primary's memory.
+const MARKER: &[u8] = b"redlock-proxy:marker";
+
 const COMMANDS: [&str; 25] = [
     "AUTH",
     "CLIENT",
@@ -117,6 +120,15 @@ impl Store {
         self.entry(key).map(|entry| entry.value.clone())
     }
 
+    /// Replaces the marker if it still is what was found.
+    fn mark(&mut self, key: &[u8], found: &[u8], marker: &[u8]) -> Vec<u8> {
+        let is_found = self.value(key).unwrap_or_default() == found;
+        if is_found {
+            self.put(key, marker, None);
+        }
+        integer(usize::from(is_found))
+    }
+
     fn entry(&mut self, key: &[u8]) -> Option<&mut Entry> {
         let now = Instant::now();
         self.entries.retain(|_, entry| entry.expires.is_none_or(|expires| expires > now));
@@ -165,6 +177,10 @@ impl Store {
             // Nothing is ever published to it.
             ("SUBSCRIBE", [channel]) => [b"*3\r\n$9\r\nsubscribe\r\n", &bulk(channel)[..], b":1\r\n"].concat(),
             ("EVALSHA", _) => error("NOSCRIPT No matching script. Please use EVAL."),
+            // As a primary that takes part in a quorum it can be marked.
+            ("EVAL", [_, keys, key, found, marker]) if keys == b"1" && key.ends_with(MARKER) => {
+                self.mark(key, found, marker)
+            }
             ("EVAL" | "SCRIPT", _) => error("ERR a scripted node runs no scripts until its test says what they do"),
             (known, _) if COMMANDS.contains(&known) => {
                 error(&format!("ERR wrong number of arguments for '{}' command", known.to_lowercase()))

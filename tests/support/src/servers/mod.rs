@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub password: Option<String>,
     /// Further arguments, behind all others.
     pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// One running (or killed, or paused) server.
@@ -167,6 +169,14 @@ impl Server {
         expect_no_error(self.command(&["REPLICAOF", "NO", "ONE"]).await, "REPLICAOF NO ONE");
     }
 
+    /// From now on it is reached under another port, which must be free.
+    pub async fn move_to(&mut self, port: u16) {
+        self.config_set("port", &port.to_string()).await;
+        self.port = port;
+        eventually(async || answers(port, &self.options).await, format_args!("a server to answer on port {port}"))
+            .await;
+    }
+
     /// SIGKILL: connections are reset, memory is gone. Returns when the process is.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -274,6 +284,7 @@ async fn launch(kind: Kind, port: u16, folder: &Path, options: &ServerOptions) -
     let log = fs::File::create(&log_file).expect("a file can be made in a new folder");
     let mut command = process::command(&kind.binary());
     command.args(kind.arguments(port, folder, options)).current_dir(folder).stdin(Stdio::null());
+    command.envs(options.environment.iter().cloned());
     command.stdout(log.try_clone().expect("a descriptor can be duplicated")).stderr(log);
     let process = Process::spawn(format!("{kind} on port {port}"), command);
 
