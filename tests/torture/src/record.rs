@@ -22,7 +22,8 @@ const TOLD_MOST: usize = 6;
 pub(crate) struct Struck {
     pub(crate) strike: Strike,
     pub(crate) from: Duration,
-    pub(crate) to: Duration,
+    /// Unless it goes on.
+    pub(crate) to: Option<Duration>,
 }
 
 /// What was seen since the last calm.
@@ -79,6 +80,20 @@ impl Record {
         }
     }
 
+    /// A misfortune begins; its place among all of this round.
+    pub(crate) fn begins(&self, strike: Strike) -> usize {
+        let from = self.now();
+        let mut round = self.round();
+        round.struck.push(Struck { strike, from, to: None });
+        round.struck.len() - 1
+    }
+
+    /// That misfortune is over.
+    pub(crate) fn is_over(&self, place: usize) {
+        let to = self.now();
+        self.round().struck[place].to = Some(to);
+    }
+
     /// Something is that must not be: the run ends.
     pub(crate) fn accuse(&self, wrong: impl Into<String>) {
         let wrong = format!("at {:?}: {}", self.now(), wrong.into());
@@ -118,12 +133,13 @@ impl Record {
     fn story(&self, history: &History, key: &str, from: Duration, to: Duration) -> String {
         let (from, to) = (from.saturating_sub(AROUND), to + AROUND);
         let mut story = history.tell(key, from, to);
-        for struck in self.round().struck.iter().filter(|struck| struck.from <= to && struck.to >= from) {
-            let Struck { strike, from, to } = struck;
-            let (kind, primaries, proxies) = (strike.kind.name(), &strike.primaries, &strike.proxies);
-            let detail = strike.detail;
+        let near = |struck: &&Struck| struck.from <= to && struck.to.is_none_or(|over| over >= from);
+        for Struck { strike, from, to } in self.round().struck.iter().filter(near) {
+            let Strike { kind, primaries, proxies, detail, .. } = strike;
+            let to = to.map_or_else(|| "now".to_owned(), |to| format!("{to:?}"));
+            let name = kind.name();
             let told =
-                writeln!(story, "{from:?} to {to:?}: {kind}; primaries {primaries:?}, proxies {proxies:?}, {detail}");
+                writeln!(story, "{from:?} to {to}: {name}; primaries {primaries:?}, proxies {proxies:?}, {detail}");
             told.expect("a string takes it");
         }
         story

@@ -81,6 +81,7 @@ async fn storms(orders: &Orders, began: Instant, rig: &Arc<Rig>, record: &Arc<Re
         let witness = footprints[WITNESS].1;
         let idle = (witness.resident_bytes, witness.descriptors);
         report.idle = Some([report.idle.map_or(idle, |[first, _]| first), idle]);
+        println!("  proxy {WITNESS}, idle: {} KiB, {} descriptors", idle.0 / 1024, idle.1);
         if !record.wrongs().is_empty() {
             return;
         }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Direction, Fault, Proxy, Relay, Server, Value};
+use support::{Direction, Fault, PATIENCE, Proxy, Relay, Server, Value};
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::plan::{Kind, PRIMARIES, Strike, Target};
-use crate::record::{Record, Struck};
+use crate::record::Record;
 use crate::rig::{Rig, look_for_panic};
 
 /// Lets all of it happen; returns when all is over, and healed as far as it heals by itself.
@@ -31,38 +31,33 @@ pub(crate) async fn rage(rig: &Arc<Rig>, record: &Arc<Record>, strikes: Vec<Stri
     rig.heal();
 }
 
+/// One misfortune, written down from its beginning on.
 async fn fall(rig: &Rig, record: &Record, strike: Strike) {
-    // In order, so that two that meet in the same place wait for each other only one way.
+    let place;
+    // Locked in order, so that two that meet in the same place wait for each other only one way.
     match strike.kind.target() {
         Target::Primaries => {
             let mut servers = Vec::new();
             for primary in &strike.primaries {
                 servers.push(rig.servers[*primary].lock().await);
             }
-            let from = record.now();
+            place = record.begins(strike.clone());
             strike_servers(rig, &strike, &mut servers).await;
-            note(record, strike, from);
         }
         Target::Links => {
-            let from = record.now();
+            place = record.begins(strike.clone());
             strike_links(rig, &strike).await;
-            note(record, strike, from);
         }
         Target::Proxies => {
             let mut proxies = Vec::new();
             for proxy in &strike.proxies {
                 proxies.push(rig.proxies[*proxy].lock().await);
             }
-            let from = record.now();
+            place = record.begins(strike.clone());
             strike_proxies(rig, record, &strike, &mut proxies).await;
-            note(record, strike, from);
         }
     }
-}
-
-fn note(record: &Record, strike: Strike, from: Duration) {
-    let to = record.now();
-    record.round().struck.push(Struck { strike, from, to });
+    record.is_over(place);
 }
 
 async fn strike_servers(rig: &Rig, strike: &Strike, servers: &mut [MutexGuard<'_, Server>]) {
@@ -80,7 +75,7 @@ async fn strike_servers(rig: &Rig, strike: &Strike, servers: &mut [MutexGuard<'_
         }
         Kind::KilledSnapshot => {
             for server in &*servers {
-                expect_ok(server, &["SAVE"]).await;
+                save(server).await;
             }
             // What is granted from here on, it will have forgotten.
             sleep(lasts).await;
@@ -135,6 +130,16 @@ async fn strike_servers(rig: &Rig, strike: &Strike, servers: &mut [MutexGuard<'_
 
 async fn expect_ok(server: &Server, command: &[&str]) {
     assert_eq!(server.command(command).await, Value::ok(), "{command:?}");
+}
+
+/// Writes a snapshot, which is refused while it writes another one for a replica.
+async fn save(server: &Server) {
+    let saved = async {
+        while server.command(&["SAVE"]).await != Value::ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, saved).await.expect("a server writes a snapshot");
 }
 
 /// Where a server finds what it had, when it starts.
