@@ -80,9 +80,8 @@ impl Key {
             Kind::Share { default, .. } => Some(share(*default)),
             Kind::Quorum | Kind::Secret | Kind::SecretFile | Kind::Upstream => Some("null".to_owned()),
             Kind::Text(_) => Some("\"\"".to_owned()),
-            Kind::SetName(default) => Some(format!("\"{default}\"")),
             Kind::Choice(words) => words.first().map(ToString::to_string),
-            Kind::Filter(default) => Some(format!("\"{default}\"")),
+            Kind::SetName(default) | Kind::Filter(default) => Some(format!("\"{default}\"")),
             Kind::Listen(_, default) => Some(format!("[\"{default}\"]")),
             Kind::Primaries(_) => None,
         }

@@ -221,12 +221,11 @@ impl Census {
             return Errand::At(due);
         }
         let found = member.value().cloned();
-        let marker = match kept {
-            Some(marker) => Marker { state, ..marker },
-            None => {
-                let (set, total) = (Arc::clone(&self.rules.set), self.rules.quorum.total());
-                Marker { set, total, max_ttl: self.longest, run, epoch, state }
-            }
+        let marker = if let Some(marker) = kept {
+            Marker { state, ..marker }
+        } else {
+            let (set, total) = (Arc::clone(&self.rules.set), self.rules.quorum.total());
+            Marker { set, total, max_ttl: self.longest, run, epoch, state }
         };
         let member = &mut self.members[node.index()];
         member.is_writing = true;

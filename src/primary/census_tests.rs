@@ -168,7 +168,7 @@ fn a_memory_that_is_flushed_does_not_vote_from_the_batch_that_shows_it_until_its
         assert!(world.at().since(seen) < QUARANTINE + Duration::from_secs(2));
         world.live(1);
     }
-    assert!(world.at().since(seen) >= QUARANTINE - Duration::from_secs(1), "{:?}", world.at().since(seen));
+    assert!(world.at().since(seen) + Duration::from_secs(1) >= QUARANTINE, "{:?}", world.at().since(seen));
     assert_eq!(world.marker(0), Marker { state: MarkerState::Sound, ..marker });
     assert_eq!((world.batch(0), world.census.quarantines()), (Tail::Counts, 1));
 }

@@ -46,7 +46,7 @@ impl ClockWatch {
         let least = i128::from(reading.micros) - i128::from(reading.answered.as_micros());
         let most = i128::from(reading.micros) - i128::from(reading.asked.as_micros());
         let fresh = Lead { least, most, since: reading.asked };
-        let Some(before) = self.lead.replace(fresh) else { return None };
+        let before = self.lead.replace(fresh)?;
         let drifted = i128::try_from(self.drift.during(reading.answered.since(before.since)).as_micros()).unwrap_or(0);
         let (lowest, highest) = (before.least - drifted, before.most + drifted);
         if least <= highest && most >= lowest {

@@ -127,9 +127,9 @@ async fn a_batch_with_which_something_is_wrong_has_no_votes() {
         pipeline.push(extension(&votes, 1));
         pipeline.push(extension(&votes, 2));
         pipeline.end_batch();
-        [Answer::Null, Answer::Null, bulk(), Answer::Integer(1)]
-            .into_iter()
-            .for_each(|answer| partly(&mut pipeline, answer));
+        for answer in [Answer::Null, Answer::Null, bulk(), Answer::Integer(1)] {
+            partly(&mut pipeline, answer);
+        }
         assert_eq!(wholly(&mut pipeline, Answer::Integer(0), Some(&wrong)).len(), 3);
         let absent = if wrong == Trouble::ConnectionLost { "2 Unknown" } else { "2 Forgot" };
         assert_eq!(votes.taken(), ["0 Silent", "0 Silent", "1 Unknown", absent], "{wrong}");

@@ -58,7 +58,7 @@ async fn passes_promptly(proxy: &Proxy, key: &str, last: &mut u64, what: &str) {
 async fn primaries_that_are_killed_and_come_back_with_their_counters_are_not_noticed() {
     for &kind in Kind::all() {
         let mut fleet = Fleet::start_with(kind, 3, persistent()).await;
-        let options = |fleet: &Fleet| -> ProxyOptions { patient(fleet.addresses()) };
+        let options = |fleet: &Fleet| -> ProxyOptions { patient(fleet.addresses()).set("quarantine", "off") };
         let proxies = [start(options(&fleet)).await, start(options(&fleet)).await];
         let key = unique_key("restarted");
         let mut last = 0;

@@ -193,7 +193,12 @@ fn options(links: &[Relay], settings: &[(String, String)]) -> ProxyOptions {
         ("probe_interval_ms", 200),
         ("shutdown_grace_ms", GRACE),
     ];
-    let options = ProxyOptions::new(links.iter().map(Relay::address)).set_all(&impatient).set("new_set", "wait");
+    // One heap, that gives back what is free: else memory that threads keep for later looks like memory that is held.
+    let options = ProxyOptions::new(links.iter().map(Relay::address))
+        .environment("MALLOC_ARENA_MAX", "1")
+        .environment("MALLOC_TRIM_THRESHOLD_", "65536")
+        .set_all(&impatient)
+        .set("new_set", "wait");
     settings.iter().fold(options, |options, (key, value)| options.set(key, value))
 }
 
