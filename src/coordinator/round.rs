@@ -141,7 +141,9 @@ impl AcquireRound {
         nodes: NodeSet,
         clock: impl FnOnce() -> FenceNumber,
     ) -> Option<FenceNumber> {
-        self.state.with(|state| state.fence.as_mut().map(|fence| fence.for_signing(nodes, clock())))
+        // The clocks are read before the lock is taken.
+        let clock = self.state.with(|state| state.fence.is_some()).then(clock)?;
+        self.state.with(|state| state.fence.as_mut().map(|fence| fence.for_signing(nodes, clock)))
     }
 
     /// The number of the grant, if it has one.

@@ -5,7 +5,7 @@
 
 use super::checker::Claim;
 use super::directed::put_back_behind_a_release;
-use super::plan::Plan;
+use super::plan::{Mood, Plan};
 use super::{from_environment, run};
 
 /// The rule that a world breaks.
@@ -41,6 +41,25 @@ pub(super) enum Canary {
     NewcomersPassTheLine,
     /// Who wants to wait is kept waiting for a second longer.
     WaitsASecondLonger,
+    /// A fencing number needs a majority of the primaries that granted the lock.
+    MajorityOfGrantersForTheFence,
+    /// A fencing number accepted by a primary that refused the lock counts.
+    RaiseCountedOnRefusers,
+    /// The raise counts although the record may have been taken over meanwhile.
+    NoLookBehindTheRaise,
+    /// A larger fencing number is drawn whenever a primary has not answered in time.
+    FenceStepAtEveryRepetition,
+}
+
+impl Canary {
+    /// Where to look for what only much haste, or owners without patience, bring about soon.
+    pub(super) fn best_caught_in(self) -> Option<Mood> {
+        match self {
+            Self::MajorityOfGrantersForTheFence | Self::RaiseCountedOnRefusers => Some(Mood::Haste),
+            Self::SigningByPrefix | Self::NoLookBehindTheRaise => Some(Mood::Impatience),
+            _ => None,
+        }
+    }
 }
 
 /// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
@@ -78,7 +97,8 @@ fn no_allowance_for_drift_lets_two_hold_one_lock() {
 
 #[test]
 fn a_token_used_twice_lets_the_withdrawal_of_one_try_free_what_another_won() {
-    must_be_caught(Canary::TokenReused, Claim::Exclusion, &[Claim::ValidityStands, Claim::ReleasedIsGone], 200);
+    let may = [Claim::ValidityStands, Claim::ReleasedIsGone, Claim::FenceOrder, Claim::FenceStep];
+    must_be_caught(Canary::TokenReused, Claim::Exclusion, &may, 200);
 }
 
 #[test]
@@ -138,4 +158,24 @@ fn newcomers_that_ask_for_themselves_overtake_the_line() {
 #[test]
 fn a_waiter_that_is_kept_for_too_long_is_missed() {
     must_be_caught(Canary::WaitsASecondLonger, Claim::Overdue, &[], 50);
+}
+
+#[test]
+fn a_majority_of_the_granters_lets_a_later_grant_have_the_smaller_number() {
+    must_be_caught(Canary::MajorityOfGrantersForTheFence, Claim::FenceOrder, &[], 2_000);
+}
+
+#[test]
+fn a_raise_counted_on_refusers_lets_a_later_grant_have_the_smaller_number() {
+    must_be_caught(Canary::RaiseCountedOnRefusers, Claim::FenceOrder, &[], 2_000);
+}
+
+#[test]
+fn without_a_look_behind_the_raise_a_take_over_may_have_the_smaller_number() {
+    must_be_caught(Canary::NoLookBehindTheRaise, Claim::FenceOrder, &[], 2_000);
+}
+
+#[test]
+fn a_number_drawn_anew_at_every_repetition_is_one_that_nobody_asked_for() {
+    must_be_caught(Canary::FenceStepAtEveryRepetition, Claim::FenceStep, &[], 200);
 }

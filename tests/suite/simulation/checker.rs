@@ -29,6 +29,10 @@ pub(super) enum Claim {
     ReleasedIsGone,
     /// A record was left behind that was withdrawn or released.
     Ghost,
+    /// Of two grants the later had no larger fencing number.
+    FenceOrder,
+    /// A fencing number was drawn anew though no answer had shown one that the former did not exceed.
+    FenceStep,
     /// A further attempt was begun for a client that had left.
     LeftIsLeft,
     /// A command never ended.

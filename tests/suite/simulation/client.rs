@@ -16,9 +16,11 @@ use tokio::task::{JoinError, JoinHandle};
 use super::canaries::Canary;
 use super::checker::{Claim, RequestId};
 use super::entropy::{COMMAND, Command};
-use super::link::resource_of;
+use super::fences::FenceGrant;
 use super::network::World;
+use super::node::resource_of;
 use super::order::Asked;
+use super::plan::Pace;
 use super::primary::Micros;
 use super::random::Random;
 
@@ -28,8 +30,8 @@ pub(super) struct Held {
     key: usize,
     token: Token,
     proxy: usize,
-    /// When the client got it.
-    at: Micros,
+    /// Its place in the history: of two that came in one moment, one came first.
+    place: usize,
     validity_ms: u64,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Surroundings {
     pub(super) canary: Option<Canary>,
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
+    pub(super) pace: Pace,
 }
 
 pub(super) struct Client {
@@ -106,8 +109,10 @@ impl Client {
             let key = self.random.below(self.around.keys);
             match self.take(key).await {
                 Some(held) => self.hold(held, end).await,
-                None if !self.waits && self.random.percent(50) => self.lie_in_wait(key, end).await,
-                None => self.rest(1_000, 60_000, end).await,
+                None if !self.waits && self.random.percent(self.around.pace.lies_in_wait) => {
+                    self.lie_in_wait(key, end).await;
+                }
+                None => self.rest(0, self.around.pace.retry_us, end).await,
             }
         }
     }
@@ -150,7 +155,7 @@ impl Client {
                 let second = self.ask(key, other, ttl_ms, wait_ms, 1);
                 let (first, second) = (reply(first.task.await), reply(second.task.await));
                 return match (first, second) {
-                    (Some(first), Some(second)) => Some(if first.at > second.at { first } else { second }),
+                    (Some(first), Some(second)) => Some(if first.place > second.place { first } else { second }),
                     (first, second) => first.or(second),
                 };
             }
@@ -178,11 +183,12 @@ impl Client {
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
         let longer = around.canary == Some(Canary::WaitsASecondLonger) && wait_ms > 0;
         let patience = Duration::from_millis(if longer { wait_ms + 1_000 } else { wait_ms });
+        let fence = self.random.percent(around.pace.fenced);
         let request =
-            AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence: false, wait: patience };
+            AcquireRequest { resource: resource_of(key), ttl, owner: self.owner.clone(), fence, wait: patience };
         let caller = Arc::new(Caller::default());
-        let (number, owned) = (self.number, self.owner.is_some());
-        let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, number, owned, proxy));
+        let (client, owned, since) = (self.number, self.owner.is_some(), self.now());
+        let id = around.world.with(|state| state.checker.acquire_asked(state.now, key, client, owned, proxy));
         let reply_delay = self.reply_delay();
         let command = Command {
             number: (self.number as u64) << 32 | self.commands,
@@ -231,10 +237,17 @@ impl Client {
                 drop(grant.too_late());
                 return None;
             };
-            let token = grant.token().clone();
+            let (token, fence) = (grant.token().clone(), grant.fence());
             grant.hand_over();
-            world.with(|state| state.checker.acquired(state.now, id, &token, validity));
-            Some(Held { key, token, proxy, at: now.as_micros(), validity_ms: validity.as_millis() })
+            let place = world.with(|state| {
+                state.checker.acquired(state.now, id, &token, validity);
+                if let Some(number) = fence {
+                    let token = token.clone();
+                    state.fenced(key, FenceGrant { token, number, client, owned, asked: since, at: state.now });
+                }
+                state.checker.history.length()
+            });
+            Some(Held { key, token, proxy, place, validity_ms: validity.as_millis() })
         }));
         UnderWay { id, caller, task }
     }
@@ -242,7 +255,8 @@ impl Client {
     /// What a client does with its lock.
     async fn hold(&mut self, mut held: Held, end: Micros) {
         while self.now() < end && !self.around.world.is_over() {
-            let longest = if self.random.percent(40) { held.validity_ms * 1_050 } else { 40_000 };
+            let Pace { long_holds, hold_us, .. } = self.around.pace;
+            let longest = if self.random.percent(long_holds) { held.validity_ms * 1_050 } else { hold_us };
             self.rest(0, longest, end).await;
             match self.random.between(0, 99) {
                 0..=34 => {
@@ -357,7 +371,7 @@ impl Client {
     }
 
     fn ttl(&mut self) -> u64 {
-        let longest = self.random.pick(&[300, 300, 1_000, LONGEST_TTL_MS]);
+        let longest = self.random.pick(&self.around.pace.ttls_ms);
         self.random.between(longest / 3, longest)
     }
 

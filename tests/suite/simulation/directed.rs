@@ -11,7 +11,7 @@ use super::canaries::Canary;
 use super::checker::Claim;
 use super::client::Surroundings;
 use super::network::State;
-use super::plan::Plan;
+use super::plan::{ORDINARY, Pace, Plan};
 use super::primary::Micros;
 use super::random::Random;
 use super::sessions::SessionClient;
@@ -31,8 +31,8 @@ struct Stage {
 
 impl Stage {
     async fn set(canary: Option<Canary>) -> Self {
-        let quorum = Quorum::majority(3).expect("a small set");
-        let plan = Plan { total: 3, quorum, proxies: 2, keys: 1, ..Plan::new(0, canary) };
+        let (quorum, pace) = (Quorum::majority(3).expect("a small set"), Pace { fenced: 0, ..ORDINARY });
+        let plan = Plan { total: 3, quorum, proxies: 2, keys: 1, pace, ..Plan::new(0, canary) };
         let mut random = Random::new(plan.seed, 3);
         let (around, driver) = begin(&plan, &mut random, &Arc::default());
         let keepers = keep_leases(&around);

@@ -43,6 +43,10 @@ impl History {
         self.0.push(Line { at, key: Some(key), actor, what, token: token.cloned(), number });
     }
 
+    pub(super) fn length(&self) -> usize {
+        self.0.len()
+    }
+
     /// Something that happened to a link or a primary as a whole.
     pub(super) fn add_event(&mut self, at: Micros, actor: Actor, what: &'static str, number: u64) {
         self.0.push(Line { at, key: None, actor, what, token: None, number: Some(number) });

@@ -12,9 +12,9 @@ use redlock_proxy::lock::{Quorum, Token, Ttl};
 use super::checker::Claim;
 use super::client::{Client, Surroundings};
 use super::entropy::{COMMAND, Command};
-use super::link::resource_of;
 use super::network::Event;
-use super::plan::Plan;
+use super::node::resource_of;
+use super::plan::{ORDINARY, Plan};
 use super::primary::Micros;
 use super::random::Random;
 use super::{begin, on_a_paused_clock};
@@ -81,7 +81,7 @@ fn in_calm_worlds(body: &impl AsyncFn(&Arc<Surroundings>, Micros)) {
         on_a_paused_clock(async {
             let plan = Plan::new(seed, None);
             let quorum = Quorum::majority(plan.total).expect("a handful");
-            let plan = Plan { notice_loss: 0, proxies: 2, quorum, ..plan };
+            let plan = Plan { notice_loss: 0, proxies: 2, quorum, pace: ORDINARY, ..plan };
             let (around, driver) = begin(&plan, &mut Random::new(seed, 3), &Arc::default());
             // Every link is up, and every subscription there.
             tokio::time::sleep(Duration::from_millis(100)).await;

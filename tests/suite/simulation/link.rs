@@ -5,17 +5,17 @@
 //! [`Succession`] says which), then sends the withdrawals that are owed, then new work.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{LockNode, Operation, Trouble};
-use redlock_proxy::lock::{Moment, NodeId, Resource};
+use redlock_proxy::coordinator::{Operation, Trouble};
+use redlock_proxy::lock::{AcquireVote, Moment, NodeId, SignVote};
 use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
+use super::fences;
 use super::history::Actor;
-use super::network::{Event, Request, State, World};
+use super::network::{Event, Request, State};
 use super::primary::{Answer, Micros, Work};
 
 /// A link that gave no answer for so long, though it owed one, is given up.
@@ -27,6 +27,9 @@ const RUN: &str = "run";
 struct Item {
     number: u64,
     work: Work,
+    /// The raise that travels directly behind it, and the answer to the work itself, when that has come.
+    raise: Option<Work>,
+    answer: Option<Answer>,
     /// `None` when nobody waits for the answer, or not any more.
     ballot: Option<Ballot>,
 }
@@ -52,7 +55,7 @@ pub(super) struct Link {
     pub(super) proxy: usize,
     /// The model primary at the other end.
     pub(super) primary: usize,
-    node: NodeId,
+    pub(super) node: NodeId,
     phase: Phase,
     /// What has not left, in the order of submission.
     queue: VecDeque<Item>,
@@ -66,6 +69,8 @@ pub(super) struct Link {
     listening: bool,
     succession: Succession,
     numbers: u64,
+    /// What the primary's clock was seen to show when the connection was opened, and when that was.
+    clock_seen: (Micros, Micros),
 }
 
 impl Link {
@@ -83,6 +88,7 @@ impl Link {
             listening: false,
             succession: Succession::default(),
             numbers: 0,
+            clock_seen: (0, 0),
         }
     }
 
@@ -109,13 +115,13 @@ impl Link {
 
 /// Links, as the coordinator and the network drive them.
 impl State {
-    fn submit(&mut self, link: usize, operation: Operation, timeout: Duration) {
-        let (work, ballot) = self.receive(link, operation);
+    pub(super) fn submit(&mut self, link: usize, operation: Operation, timeout: Duration) {
+        let (work, raise, ballot) = self.receive(link, operation);
         let canary = self.canary;
         let this = &mut self.links[link];
         this.numbers += 1;
-        let item = Item { number: this.numbers, work, ballot };
-        if matches!(this.phase, Phase::Down) {
+        let item = Item { number: this.numbers, work, raise, answer: None, ballot };
+        if !matches!(this.phase, Phase::Up(_)) {
             self.incidents.unsent += u64::from(item.ballot.is_some());
             self.refuse(link, item);
             return;
@@ -131,38 +137,13 @@ impl State {
         self.flush_soon(link);
     }
 
-    /// Takes an operation apart, and notes what the checker must know of it.
-    fn receive(&mut self, link: usize, operation: Operation) -> (Work, Option<Ballot>) {
-        let (proxy, node) = (self.links[link].proxy, self.links[link].node);
-        self.look_at_session(proxy, &operation);
-        match operation {
-            Operation::Acquire { resource, token, ttl, ticket, .. } => {
-                self.checker.attempted(proxy, &token);
-                let work = Work::Acquire { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Acquire(ticket)))
-            }
-            Operation::Inspect { resource, ticket } => {
-                (Work::Look { key: key_of(&resource) }, Some(Ballot::Look(ticket)))
-            }
-            Operation::Sign { resource, found, token, ttl, ticket, .. } => {
-                self.checker.signing(node, &token);
-                let work = Work::Sign { key: key_of(&resource), found, token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Sign(ticket)))
-            }
-            Operation::Extend { resource, token, ttl, ticket } => {
-                let work = Work::Extend { key: key_of(&resource), token, ttl_ms: ttl.as_millis() };
-                (work, Some(Ballot::Extend(ticket)))
-            }
-            Operation::Release { resource, token, until, notice, ticket } => {
-                let work = Work::Release { key: key_of(&resource), token, until, notice };
-                (work, ticket.map(Ballot::Release))
-            }
-            Operation::Raise { .. } => unreachable!("nobody asks for a fencing token"),
-            Operation::Announce { resource, notice } => (Work::Announce { key: key_of(&resource), notice }, None),
-        }
+    /// What the primary's clock shows: as it was last seen, carried on by the proxy's.
+    pub(super) fn wall_clock_of(&self, link: usize) -> Option<Micros> {
+        let (shown, at) = self.links[link].clock_seen;
+        matches!(self.links[link].phase, Phase::Up(_)).then(|| shown + (self.now - at))
     }
 
-    /// The link is down: nothing leaves, and only withdrawals are kept.
+    /// The link is not up: nothing leaves, and only withdrawals are kept.
     fn refuse(&mut self, link: usize, mut item: Item) {
         if let Some(ballot) = item.ballot.take() {
             ballot.unsent(Trouble::NotConnected, self.canary);
@@ -199,6 +180,9 @@ impl State {
             };
             if wanted {
                 self.send(connection, Request::Work(item.work.clone()));
+                if let Some(raise) = &item.raise {
+                    self.send(connection, Request::Work(raise.clone()));
+                }
                 if self.links[link].sent.is_empty() {
                     self.links[link].quiet_since = self.now;
                 }
@@ -216,7 +200,7 @@ impl State {
         if let Some(item) = this.sent.iter_mut().find(|item| item.number == number) {
             if let Some(ballot) = item.ballot.take() {
                 self.incidents.timed_out += 1;
-                ballot.silent(trouble(), self.canary);
+                fences::silent(ballot, &item.work, trouble(), self.canary);
             }
         } else if let Some(place) = this.queue.iter().position(|item| item.number == number) {
             let ballot = this.queue[place].ballot.take();
@@ -245,13 +229,29 @@ impl State {
                 self.succeed(link, connection);
             }
             (Phase::Up(_), answer) => {
-                let item = this.sent.pop_front().expect("an answer to something that was sent");
-                if let Some(ballot) = item.ballot {
-                    ballot.answer(answer);
+                let mut item = this.sent.pop_front().expect("an answer to something that was sent");
+                if item.raise.is_some() && item.answer.is_none() {
+                    item.answer = Some(answer);
+                    return this.sent.push_front(item);
                 }
+                self.tell(item, answer);
             }
             (phase, answer) => unreachable!("{answer:?} in {phase:?}"),
         }
+    }
+
+    /// All that was sent for an operation has been answered.
+    fn tell(&mut self, item: Item, last: Answer) {
+        let Some(mut ballot) = item.ballot else { return };
+        let answer = match (&item.raise, item.answer) {
+            (Some(raise), Some(first)) => {
+                ballot.raised(self.fences.told(raise, is_grant(&first), &last));
+                first
+            }
+            _ if matches!(last, Answer::Raise(_)) => Answer::Raise(self.fences.told(&item.work, true, &last)),
+            _ => last,
+        };
+        ballot.answer(answer);
     }
 
     /// Ends the former connections, one after the other; then the link is up.
@@ -260,6 +260,9 @@ impl State {
             self.links[link].phase = Phase::Killing(connection, id);
             self.send(connection, Request::Kill(id));
         } else {
+            let late = self.random.between(0, self.clock_error);
+            let shown = self.primaries[self.links[link].primary].wall_clock(self.now) - late;
+            self.links[link].clock_seen = (shown, self.now);
             self.links[link].phase = Phase::Up(connection);
             self.flush(link);
         }
@@ -325,7 +328,7 @@ impl State {
         let waiting = std::mem::take(&mut this.queue);
         for mut item in unanswered {
             if let Some(ballot) = item.ballot.take() {
-                ballot.silent(Trouble::ConnectionLost, self.canary);
+                fences::silent(ballot, &item.work, Trouble::ConnectionLost, self.canary);
             }
             if item.is_owed() {
                 self.links[link].queue.push_back(item);
@@ -339,53 +342,7 @@ impl State {
     }
 }
 
-/// A proxy's end of a link: what its coordinator submits to.
-pub(super) struct Node {
-    world: Arc<World>,
-    link: usize,
-    /// The links of the same proxy, for the one canary that withdraws where it should not.
-    siblings: Vec<usize>,
-    address: String,
-}
-
-impl Node {
-    pub(super) fn new(world: Arc<World>, link: usize, siblings: Vec<usize>) -> Self {
-        Self { world, link, siblings, address: format!("primary-{link}:6379") }
-    }
-}
-
-impl LockNode for Node {
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn wall_clock(&self, _now: Moment) -> Option<u64> {
-        None
-    }
-
-    fn submit(&self, operation: Operation, timeout: Duration) {
-        self.world.with(|state| {
-            if let Operation::Release { resource, token, until, ticket: None, .. } = &operation
-                && state.canary == Some(Canary::TakeOverWithdrawnWhereSigned)
-                && state.checker.signed_anywhere(token)
-            {
-                for link in &self.siblings {
-                    let (resource, token, until) = (resource.clone(), token.clone(), *until);
-                    let release = Operation::Release { resource, token, until, notice: None, ticket: None };
-                    state.submit(*link, release, timeout);
-                }
-            }
-            state.submit(self.link, operation, timeout);
-        });
-    }
-}
-
-/// The name of a key: `lock-` and its number.
-pub(super) fn resource_of(key: usize) -> Resource {
-    Resource::new(format!("lock-{key}").into_bytes().into(), 64).expect("a short name")
-}
-
-pub(super) fn key_of(resource: &Resource) -> usize {
-    let digits = resource.as_bytes().strip_prefix(b"lock-").and_then(|digits| std::str::from_utf8(digits).ok());
-    digits.and_then(|digits| digits.parse().ok()).expect("a name that resource_of made")
+/// Whether the primary set or signed the record.
+pub(super) fn is_grant(answer: &Answer) -> bool {
+    matches!(answer, Answer::Acquire(AcquireVote::Granted, _) | Answer::Sign(SignVote::Signed))
 }

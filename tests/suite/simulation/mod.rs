@@ -4,8 +4,8 @@
 //! paused clock. What stands at the other side of the `LockNode` seam is a model: [`primary`] (keys, expiry, a clock
 //! that drifts), [`network`] (connections that delay, stop, break and deliver late, as the [`weather`] is), [`link`] (one proxy's ordered
 //! link to one primary, with the production rule for whom to end after a reconnect). [`client`]s do what clients do, and those of [`sessions`] let their proxy renew.
-//! [`checker`] knows what each of them was told and says when a promise is broken. [`canaries`] break one rule each,
-//! to prove that the checker would notice.
+//! [`checker`] knows what each of them was told and says when a promise is broken, [`fences`] the same of fencing numbers.
+//! [`canaries`] break one rule each, to prove that the checker would notice.
 //!
 //! A world lives through two storms. After each the network heals and everything comes to rest; then nobody may still
 //! wait for an answer, no record may be left that was withdrawn, and a free lock can be taken through every proxy.
@@ -20,10 +20,12 @@ mod checker;
 mod client;
 mod directed;
 mod entropy;
+mod fences;
 mod history;
 mod line;
 mod link;
 mod network;
+mod node;
 mod notices;
 mod order;
 mod plan;
@@ -48,8 +50,8 @@ use self::checker::{Claim, Violation};
 use self::client::{Client, LONGEST_TTL_MS, Surroundings};
 use self::entropy::SeededEntropy;
 use self::history::History;
-use self::link::Node;
 use self::network::{Event, State, World};
+use self::node::Node;
 use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
@@ -107,8 +109,7 @@ fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
 /// A world that goes on by itself, in which nobody does anything yet.
 fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
     let primaries = plan.primaries(random);
-    let mut state = State::new(primaries, plan.links(), plan.all_keys(), Random::new(plan.seed, 4));
-    state.canary = plan.canary;
+    let mut state = State::new(plan, primaries, Random::new(plan.seed, 4));
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
     let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
@@ -121,6 +122,7 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
         drift: plan.drift(),
         canary: plan.canary,
         impatience: plan.impatience,
+        pace: plan.pace,
     });
     let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
     let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
@@ -182,7 +184,7 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
     let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
             let luck = Random::new(plan.seed, 100 + number as u64);
-            let client = Client::new(number, random.percent(70), luck, Arc::clone(around));
+            let client = Client::new(number, random.percent(plan.pace.owners), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
@@ -313,6 +315,8 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("releases", tally.releases, 8),
         ("renewals", tally.renewals, 5),
         ("withdrawals", tally.withdrawals, 100),
+        ("fences", tally.fences, 7),
+        ("fences in two rounds", tally.fences_in_two_rounds, 1),
         ("clients that left", tally.clients_left, 5),
         ("waits granted", tally.waits_granted, 12),
         ("waits expired", tally.waits_expired, 12),

@@ -17,10 +17,12 @@ use tokio::sync::Notify;
 
 use super::canaries::Canary;
 use super::checker::Checker;
+use super::fences::Fences;
 use super::history::Actor;
-use super::link::Link;
+use super::link::{Link, is_grant};
 use super::notices::Notices;
 use super::order::Order;
+use super::plan::Plan;
 use super::primary::{Answer, Micros, Primary, Work};
 use super::random::Random;
 use super::sessions::Books;
@@ -93,7 +95,7 @@ pub(super) struct Connection {
     /// The primary has ended it, from this moment on.
     killed_at: Option<Micros>,
     /// When the last message in each direction arrives: none overtakes it.
-    last: [Micros; 2],
+    pub(super) last: [Micros; 2],
     /// Until when each direction is stopped.
     pub(super) stopped_until: [Micros; 2],
 }
@@ -103,6 +105,8 @@ pub(super) struct Connection {
 pub(super) struct Health {
     pub(super) stalled_until: Micros,
     pub(super) unreachable_until: Micros,
+    /// Its memory is nearly full: it refuses to set anything now and then.
+    pub(super) full_until: Micros,
     backlog: Vec<(usize, Request)>,
 }
 
@@ -127,11 +131,16 @@ pub(super) struct State {
     pub(super) links: Vec<Link>,
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
+    pub(super) fences: Fences,
     pub(super) sessions: Books,
     pub(super) order: Order,
     pub(super) notices: Notices,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
+    /// How many messages in a hundred are late by a little.
+    pub(super) late_messages: u64,
+    /// By how much a primary's clock is seen too late at most.
+    pub(super) clock_error: Micros,
     pub(super) random: Random,
     /// Things go wrong now.
     pub(super) stormy: bool,
@@ -151,7 +160,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(primaries: Vec<Primary>, links: Vec<Link>, keys: usize, mut random: Random) -> Self {
+    pub(super) fn new(plan: &Plan, primaries: Vec<Primary>, mut random: Random) -> Self {
+        let links = plan.links();
         let far = random.pick(&[300, 1_000, 3_000]);
         let distance = links.iter().map(|_| random.between(100, far)).collect();
         Self {
@@ -165,10 +175,13 @@ impl State {
             notices: Notices::new(links.len()),
             links,
             connections: Vec::new(),
-            checker: Checker::new(keys),
+            checker: Checker::new(plan.all_keys()),
+            fences: Fences::new(plan),
             sessions: Books::default(),
             incidents: Incidents::default(),
-            canary: None,
+            canary: plan.canary,
+            late_messages: plan.pace.late_messages,
+            clock_error: plan.clock_error,
             random,
             stormy: false,
             under_way: 0,
@@ -202,33 +215,6 @@ impl State {
     pub(super) fn send(&mut self, connection: usize, request: Request) {
         let at = self.arrival(connection, Direction::ToPrimary);
         self.schedule(at, Event::Arrive { connection, request });
-    }
-
-    /// When a message sent now arrives.
-    fn arrival(&mut self, connection: usize, direction: Direction) -> Micros {
-        let link = self.connections[connection].link;
-        let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
-        if self.stormy && self.random.percent(1) {
-            delay += self.random.between(10_000, 250_000);
-        }
-        if let Some((until, by)) = self.slow[link]
-            && until > self.now
-        {
-            delay += by;
-        }
-        let foul_until = self.foul_until[link];
-        let stops = foul_until > self.now && self.random.percent(30);
-        let longer = if stops { self.random.between(0, 400_000) } else { 0 };
-        let connection = &mut self.connections[connection];
-        let (last, stopped_until) = match direction {
-            Direction::ToPrimary => (&mut connection.last[0], &mut connection.stopped_until[0]),
-            Direction::ToProxy => (&mut connection.last[1], &mut connection.stopped_until[1]),
-        };
-        if stops {
-            *stopped_until = (*stopped_until).max(foul_until + longer);
-        }
-        *last = (*last).max(self.now + delay).max(*stopped_until + delay);
-        *last
     }
 
     /// The model primary that stands for a node.
@@ -291,7 +277,15 @@ impl State {
             Request::Work(work) => {
                 self.incidents.late_requests += u64::from(given_up);
                 let primary = self.links[link].primary;
-                let (answer, what) = self.primaries[primary].execute(self.now, work);
+                let has_room = !work.sets() || self.health[primary].full_until <= self.now || self.random.percent(50);
+                let (answer, what) = if has_room {
+                    self.primaries[primary].execute(self.now, work)
+                } else {
+                    (Answer::OutOfMemory, "out of memory")
+                };
+                if is_grant(&answer) {
+                    self.fences.recorded(primary, work.token());
+                }
                 let (key, token, proxy) = (work.key(), work.token(), self.links[link].proxy as u64);
                 self.checker.history.add(self.now, key, Actor::Primary(primary), what, token, Some(proxy));
                 if let Some(notice) = work.notice() {

@@ -7,12 +7,69 @@ use redlock_proxy::limits::MAX_TTL_MS_DEFAULT;
 use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
 use super::canaries::Canary;
+use super::client::LONGEST_TTL_MS;
 use super::link::Link;
 use super::primary::{Micros, Primary};
 use super::random::Random;
 
 /// In parts per million of the ttl: the default.
 const DRIFT_PPM: u32 = 10_000;
+
+/// How clients go about it, and the network.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How many clients in a hundred give an owner's name.
+    pub(super) owners: u64,
+    /// How many acquisitions in a hundred ask for a fencing number.
+    pub(super) fenced: u64,
+    /// How many times in a hundred a lock may be held for longer than its validity, and the longest time otherwise.
+    pub(super) long_holds: u64,
+    pub(super) hold_us: Micros,
+    /// Of a hundred who were refused, how many wait for the moment at which the lock may be free; the others ask again
+    /// within that time.
+    pub(super) lies_in_wait: u64,
+    pub(super) retry_us: Micros,
+    pub(super) ttls_ms: [u64; 4],
+    pub(super) node_timeout_ms: u64,
+    /// How many messages in a hundred are late by a little, whatever the weather.
+    pub(super) late_messages: u64,
+}
+
+pub(super) const ORDINARY: Pace = Pace {
+    owners: 70,
+    fenced: 50,
+    long_holds: 40,
+    hold_us: 40_000,
+    lies_in_wait: 50,
+    retry_us: 60_000,
+    ttls_ms: [300, 300, 1_000, LONGEST_TTL_MS],
+    node_timeout_ms: 40,
+    late_messages: 0,
+};
+
+/// Many short locks on end, each with a number: a whole one may go by while the commands of another are on their way.
+const HASTY: Pace = Pace {
+    owners: 20,
+    fenced: 100,
+    long_holds: 3,
+    hold_us: 100,
+    lies_in_wait: 0,
+    retry_us: 1_000,
+    ttls_ms: [LONGEST_TTL_MS; 4],
+    node_timeout_ms: 110,
+    late_messages: 10,
+};
+
+/// Owners only, and a network that is late now and then by what a client does not wait for: they take their own locks over
+/// through two proxies at once.
+const IMPATIENT: Pace = Pace { owners: 100, node_timeout_ms: 110, late_messages: 10, ..ORDINARY };
+
+/// A kind of worlds in which other things happen than in most.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mood {
+    Haste,
+    Impatience,
+}
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
@@ -27,6 +84,9 @@ pub(super) struct Plan {
     pub(super) sessions: usize,
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
+    pub(super) pace: Pace,
+    /// By how much proxies may be wrong about a primary's clock.
+    pub(super) clock_error: Micros,
     /// The mean time between two misfortunes.
     pub(super) misfortune_every: Micros,
     /// Clients besides these that wait in line for their locks.
@@ -42,7 +102,7 @@ impl Plan {
         let needed = total / 2 + 1 + usize::from(random.percent(10));
         let sound = Quorum::new(needed, total).expect("a majority, and never more than all");
         let half = Quorum::unsound(u8::try_from(total / 2).expect("small"), u8::try_from(total).expect("small"));
-        Self {
+        let mut plan = Self {
             seed,
             canary,
             total,
@@ -52,10 +112,20 @@ impl Plan {
             clients: random.pick(&[3, 4, 5]),
             sessions: Random::new(seed, 5).pick(&[0, 1, 2]),
             impatience: random.pick(&[20, 50, 80]),
+            clock_error: random.pick(&[1_000, 20_000, 1_000_000]),
             misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
             waiters: random.pick(&[0, 0, 3, 8]),
             notice_loss: random.pick(&[0, 0, 20, 100]),
+            pace: ORDINARY,
+        };
+        match (canary.and_then(Canary::best_caught_in), random.between(0, 99)) {
+            (Some(Mood::Haste), _) | (None, 0..=9) => plan = Self { pace: HASTY, keys: 1, clients: 2, ..plan },
+            (Some(Mood::Impatience), _) | (None, 10..=14) => {
+                plan = Self { pace: IMPATIENT, keys: 1, clients: 2, impatience: 80, waiters: 0, sessions: 0, ..plan };
+            }
+            _ => {}
         }
+        plan
     }
 
     pub(super) fn drift(&self) -> Drift {
@@ -100,7 +170,7 @@ impl Plan {
             max_ttl: Ttl::from_millis(MAX_TTL_MS_DEFAULT).expect("in range"),
             attempts: 3,
             retry_delay: Duration::from_millis(25),
-            node_timeout: Duration::from_millis(40),
+            node_timeout: Duration::from_millis(self.pace.node_timeout_ms),
             lines: LineLimits { waiters: 100, waiters_per_key: 50 },
             sender: proxy as u64,
             sessions: SessionRules { max_lifetime: None, client_silence: None, most: 1_000, most_of_connection: 100 },

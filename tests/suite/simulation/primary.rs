@@ -4,7 +4,9 @@
 //! before its time, as it may on a real server.
 
 use bytes::Bytes;
-use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, InspectVote, Moment, ReleaseVote, SignVote, Token};
+use redlock_proxy::lock::{
+    AcquireVote, ExtendVote, FenceNumber, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, SignVote, Token,
+};
 
 use super::canaries::Canary;
 
@@ -14,12 +16,42 @@ pub(super) type Micros = u64;
 /// An operation as it travels.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    Acquire { key: usize, token: Token, ttl_ms: u64 },
-    Look { key: usize },
-    Sign { key: usize, found: Bytes, token: Token, ttl_ms: u64 },
-    Extend { key: usize, token: Token, ttl_ms: u64 },
-    Release { key: usize, token: Token, until: Moment, notice: Option<Bytes> },
-    Announce { key: usize, notice: Bytes },
+    Acquire {
+        key: usize,
+        token: Token,
+        ttl_ms: u64,
+    },
+    Look {
+        key: usize,
+    },
+    Sign {
+        key: usize,
+        found: Bytes,
+        token: Token,
+        ttl_ms: u64,
+    },
+    Extend {
+        key: usize,
+        token: Token,
+        ttl_ms: u64,
+    },
+    Release {
+        key: usize,
+        token: Token,
+        until: Moment,
+        notice: Option<Bytes>,
+    },
+    /// Raise the key's counter; `looks`: and tell whether the record bears the token then.
+    Raise {
+        key: usize,
+        token: Token,
+        number: FenceNumber,
+        looks: bool,
+    },
+    Announce {
+        key: usize,
+        notice: Bytes,
+    },
 }
 
 impl Work {
@@ -30,6 +62,7 @@ impl Work {
             | Self::Sign { key, .. }
             | Self::Extend { key, .. }
             | Self::Release { key, .. }
+            | Self::Raise { key, .. }
             | Self::Announce { key, .. } => *key,
         }
     }
@@ -39,9 +72,15 @@ impl Work {
             Self::Acquire { token, .. }
             | Self::Sign { token, .. }
             | Self::Extend { token, .. }
-            | Self::Release { token, .. } => Some(token),
+            | Self::Release { token, .. }
+            | Self::Raise { token, .. } => Some(token),
             Self::Look { .. } | Self::Announce { .. } => None,
         }
+    }
+
+    /// Whether it needs memory.
+    pub(super) fn sets(&self) -> bool {
+        matches!(self, Self::Acquire { .. } | Self::Sign { .. } | Self::Raise { .. })
     }
 
     /// What everybody who listens hears of when it has been run.
@@ -65,7 +104,9 @@ pub(super) enum Answer {
     Sign(SignVote),
     Extend(ExtendVote),
     Release(ReleaseVote),
+    Raise(RaiseVote),
     Published,
+    OutOfMemory,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +119,8 @@ struct Record {
 #[derive(Debug)]
 pub(super) struct Primary {
     records: Vec<Option<Record>>,
+    /// The fencing counters of the keys.
+    counters: Vec<Option<FenceNumber>>,
     /// How far its clock was ahead at the start.
     offset: Micros,
     /// Its clock's rate, in microseconds per second of the proxies' clock.
@@ -86,12 +129,14 @@ pub(super) struct Primary {
 }
 
 const SECOND: u64 = 1_000_000;
+/// Unix time when a simulation begins.
+const EPOCH: Micros = 1_763_765_000 * SECOND;
 
 impl Primary {
     /// `parts_per_million` fast (or slow, when negative).
     pub(super) fn new(keys: usize, offset: Micros, parts_per_million: i64, canary: Option<Canary>) -> Self {
         let rate = SECOND.checked_add_signed(parts_per_million).expect("a rate near one");
-        Self { records: vec![None; keys], offset, rate, canary }
+        Self { records: vec![None; keys], counters: vec![None; keys], offset, rate, canary }
     }
 
     /// Runs one operation; also tells in a word what became of it.
@@ -144,7 +189,24 @@ impl Primary {
                 }
                 _ => (Answer::Release(ReleaseVote::Lacking), "release: lacking"),
             },
+            Work::Raise { key, token, number, looks } => {
+                let before = self.counters[*key];
+                self.counters[*key] = before.max(Some(*number));
+                let ours = !looks || self.slot(*key, clock_ms).as_ref().is_some_and(|record| record.value == *token);
+                let accepted = before.is_none_or(|before| before < *number);
+                let what = match (accepted, ours) {
+                    (true, true) => "raise: accepted",
+                    (true, false) => "raise: accepted, record not ours",
+                    (false, _) => "raise: outrun",
+                };
+                (Answer::Raise(RaiseVote::Raised(before, ours)), what)
+            }
         }
+    }
+
+    /// What its clock shows.
+    pub(super) fn wall_clock(&self, now: Micros) -> Micros {
+        EPOCH + self.clock(now)
     }
 
     /// Whose record lies under the key.
@@ -169,8 +231,12 @@ impl Primary {
         (expires_ms * 1_000).saturating_sub(self.offset) * SECOND / self.rate
     }
 
+    fn clock(&self, now: Micros) -> Micros {
+        self.offset + now * self.rate / SECOND
+    }
+
     fn clock_ms(&self, now: Micros) -> u64 {
-        (self.offset + now * self.rate / SECOND) / 1_000
+        self.clock(now) / 1_000
     }
 
     /// The key's place, emptied when its time has passed.

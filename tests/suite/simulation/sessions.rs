@@ -15,8 +15,9 @@ use redlock_proxy::lock::{Token, Ttl};
 use super::checker::Claim;
 use super::client::{Guard, Surroundings};
 use super::entropy::{COMMAND, Command};
-use super::link::{key_of, resource_of};
+use super::fences::FenceGrant;
 use super::network::State;
+use super::node::{key_of, resource_of};
 use super::primary::Micros;
 use super::random::Random;
 
@@ -107,6 +108,7 @@ impl SessionClient {
         let coordinator = self.coordinator(proxy);
         let tenant = Tenant::new(client as u64, world.clock().now());
         let seat = coordinator.reserve(&tenant).expect("there are seats enough");
+        let (asked, fence) = (self.now(), self.random.percent(self.around.pace.fenced));
         let id = world.with(|state| state.checker.acquire_asked(state.now, key, client, false, proxy));
         let caller = Arc::new(Caller::default());
         let command = Command {
@@ -118,8 +120,7 @@ impl SessionClient {
             world: Arc::clone(&world),
             key,
         };
-        let request =
-            AcquireRequest { resource: resource_of(key), ttl, owner: None, wait: Duration::ZERO, fence: false };
+        let request = AcquireRequest { resource: resource_of(key), ttl, owner: None, wait: Duration::ZERO, fence };
         let _guard = Guard::new(&world);
         let granted = COMMAND.scope(command, Arc::clone(&coordinator).acquire(request, caller)).await;
         let Acquired::Granted(mut grant) = granted else {
@@ -132,13 +133,17 @@ impl SessionClient {
             world.with(|state| state.checker.acquire_too_late(state.now, id));
             return None;
         };
-        let token = Grant::token(&grant).clone();
+        let (token, number) = (Grant::token(&grant).clone(), grant.fence());
         let lasts = (ttl_ms - self.around.drift.of(ttl)) * 1_000;
         grant.hand_over();
         world.with(|state| {
             let book = Book { proxy, lasts, is_over: false, gone_at: None, until: 0 };
             state.sessions.of_tokens.insert(token.clone(), book);
             state.checker.acquired(state.now, id, &token, validity);
+            if let Some(number) = number {
+                let (token, at) = (token.clone(), state.now);
+                state.fenced(key, FenceGrant { token, number, client, owned: false, asked, at });
+            }
         });
         Some(Bound { key, proxy, ttl_ms, token, tenant })
     }

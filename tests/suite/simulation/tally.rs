@@ -31,7 +31,8 @@ macro_rules! tally {
 
 tally! {
     grants, take_overs, refusals, no_quorums, splits, replies_too_late, clients_left, withdrawals,
-    extensions, extensions_lost, releases, renewals, renewals_failed, put_back, sessions_lost,
+    extensions, extensions_lost, releases, fences, fences_of_take_overs, fences_in_two_rounds, fences_drawn_again,
+    renewals, renewals_failed, put_back, sessions_lost,
     waits_granted, waits_expired, waits_abandoned, notices_heard, notices_lost,
     links_lost, connections_killed, requests_of_killed_connections, requests_of_given_up_links, timed_out, unsent,
 }
@@ -51,6 +52,10 @@ impl Tally {
             extensions: counters.rextend_extended.value(),
             extensions_lost: counters.rextend_lost.value(),
             releases: counters.runlock_released.value(),
+            fences: counters.fences_issued.value(),
+            fences_of_take_overs: world.fences.of_take_overs,
+            fences_in_two_rounds: counters.fences_second_round.value(),
+            fences_drawn_again: world.fences.drawn_again,
             renewals: world.sessions.renewals,
             renewals_failed: counters.session_renewal_failures.value(),
             put_back: world.sessions.put_back,

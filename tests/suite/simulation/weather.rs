@@ -1,20 +1,51 @@
-//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls, a connection
-//! that breaks, a primary that nobody reaches, a proxy that is cut off from most of them.
+//! What goes wrong, and where: foul weather on the way to a primary, slow ways, a primary that stalls or is short of memory,
+//! a connection that breaks, a primary that nobody reaches, a proxy that is cut off from most of them.
 
 use super::history::Actor;
-use super::network::{Event, State};
+use super::network::{Direction, Event, State};
+use super::primary::Micros;
 
 impl State {
+    /// When a message sent now arrives.
+    pub(super) fn arrival(&mut self, connection: usize, direction: Direction) -> Micros {
+        let link = self.connections[connection].link;
+        let mut delay = self.distance[link] + self.random.between(0, self.distance[link]);
+        if self.stormy && self.random.percent(1) {
+            delay += self.random.between(10_000, 250_000);
+        } else if self.late_messages > 0 && self.random.percent(self.late_messages) {
+            delay += self.random.between(1_000, 20_000);
+        }
+        if let Some((until, by)) = self.slow[link]
+            && until > self.now
+        {
+            delay += by;
+        }
+        let foul_until = self.foul_until[link];
+        let stops = foul_until > self.now && self.random.percent(30);
+        let longer = if stops { self.random.between(0, 400_000) } else { 0 };
+        let connection = &mut self.connections[connection];
+        let (last, stopped_until) = match direction {
+            Direction::ToPrimary => (&mut connection.last[0], &mut connection.stopped_until[0]),
+            Direction::ToProxy => (&mut connection.last[1], &mut connection.stopped_until[1]),
+        };
+        if stops {
+            *stopped_until = (*stopped_until).max(foul_until + longer);
+        }
+        *last = (*last).max(self.now + delay).max(*stopped_until + delay);
+        *last
+    }
+
     /// Something goes wrong somewhere.
     pub(super) fn misfortune(&mut self) {
         self.stormy = true;
         let link = self.random.below(self.links.len());
         let primary = self.links[link].primary;
         match self.random.between(0, 99) {
-            0..=39 => {
+            0..=35 => {
                 let lasts = self.random.between(50_000, 900_000);
                 self.foul_until[link] = self.now + lasts;
             }
+            36..=39 => self.fill_up(primary),
             40..=54 => self.slow_down(self.links[link].proxy),
             55..=66 => self.stall(primary),
             67..=79 => self.reset(link),
@@ -29,6 +60,7 @@ impl State {
         self.stormy = false;
         self.slow.iter_mut().for_each(|slow| *slow = None);
         self.foul_until.iter_mut().for_each(|until| *until = 0);
+        self.health.iter_mut().for_each(|health| health.full_until = 0);
     }
 
     /// Longer than a primary is waited for, shorter than the silence after which a link is given up.
@@ -49,6 +81,12 @@ impl State {
         *until = (*until).max(self.now + lasts);
         let until = *until;
         self.schedule(until, Event::Wake { primary });
+    }
+
+    fn fill_up(&mut self, primary: usize) {
+        let lasts = self.random.between(50_000, 500_000);
+        self.checker.history.add_event(self.now, Actor::Primary(primary), "has little memory left, us:", lasts);
+        self.health[primary].full_until = self.now + lasts;
     }
 
     fn reset(&mut self, link: usize) {
