@@ -54,6 +54,13 @@ fuzz: ## each fuzz target for SECONDS=5; ONLY=name for some (6 min cold)
 	@scripts/tools cargo-fuzz
 	scripts/fuzz $(SECONDS) $(ONLY)
 
+.PHONY: torture
+torture: ## faults of every kind at random for MINUTES=30, while clients watch; SEED=, SERVER=valkey, SET=key=value
+	@scripts/tools redis valkey
+	$(CARGO) build --locked --release --bin redlock-proxy
+	$(test_environment) $(CARGO) run --locked --release --package torture -- --minutes $(or $(MINUTES),30) \
+	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(SET:%=--set %)
+
 .PHONY: doc
 doc: ## the library's documentation; a warning fails
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
