@@ -119,7 +119,7 @@ fn an_extension_that_shortens_lets_two_hold_one_lock() {
 #[test]
 fn signing_by_the_owners_name_overwrites_the_record_of_its_next_grant() {
     let may = [Claim::Exclusion, Claim::ReleasedIsGone];
-    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &may, 2_000);
+    must_be_caught(Canary::SigningByPrefix, Claim::ValidityStands, &may, 500);
 }
 
 #[test]
