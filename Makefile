@@ -33,10 +33,10 @@ setup: ## bring what the tests need: redis-server, valkey-server, redis-py, iore
 	@scripts/tools redis valkey python node faketime ip
 
 .PHONY: check
-check: ## the inner loop: format, clippy, unit and pure tests (3 min warm)
+check: ## the inner loop: format, clippy, unit and pure tests, the fuzz targets over their corpus (3 min warm)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --lib --package redlock-proxy --package fuzzed
 
 .PHONY: test
 test: setup ## every test, on real servers, and what they need before (12 min)
@@ -47,6 +47,19 @@ interop: setup ## clients, Redlock libraries and examples in their languages; ON
 	@scripts/tools interop
 	$(CARGO) build --locked --bin redlock-proxy
 	$(test_environment) $(CARGO) run --locked --package interop -- $(ONLY)
+
+.PHONY: fuzz
+fuzz: SECONDS ?= 5
+fuzz: ## each fuzz target for SECONDS=5; ONLY=name for some (6 min cold)
+	@scripts/tools cargo-fuzz
+	scripts/fuzz $(SECONDS) $(ONLY)
+
+.PHONY: torture
+torture: ## faults of every kind at random for MINUTES=30, while clients watch; SEED=, SERVER=valkey, SET=key=value
+	@scripts/tools redis valkey
+	$(CARGO) build --locked --release --bin redlock-proxy
+	$(test_environment) $(CARGO) run --locked --release --package torture -- --minutes $(or $(MINUTES),30) \
+	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(SET:%=--set %)
 
 .PHONY: doc
 doc: ## the library's documentation; a warning fails

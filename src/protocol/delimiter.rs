@@ -283,6 +283,10 @@ fn line(bytes: &[u8]) -> Beginning {
         return if looked_at.len() > LINE_BYTES { Beginning::Malformed } else { Beginning::Starved };
     };
     let line = looked_at.get(..end).unwrap_or_default();
+    if line.contains(&0) {
+        // A server written in C looks for the line's end no further than this, and never answers.
+        return Beginning::Malformed;
+    }
     let line = Bytes::copy_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
     let limits = RequestLimits {
         elements: LINE_BYTES,

@@ -56,6 +56,15 @@ fn inline_commands_are_told_by_their_whole_line_quotes_and_all() {
 }
 
 #[test]
+fn a_line_with_a_nul_in_it_is_no_request_and_an_argument_with_one_is() {
+    for bytes in [&b"\0\r\n"[..], b"PING a\0b\r\n", b"RLOCK j\0b 1000\n"] {
+        assert_eq!(beginning(bytes), Beginning::Malformed, "{}", bytes.escape_ascii());
+    }
+    assert_eq!(head(b"PING \"a\\x00\"\r\n").words, 2);
+    assert_eq!(head(b"*1\r\n$3\r\na\0b\r\n").word(0), b"a\0b");
+}
+
+#[test]
 fn what_gets_no_reply_is_blank() {
     for (bytes, length) in [(&b"\r\nPING"[..], 2), (b"\n", 1), (b" \t\r\n", 4), (b"*0\r\n*1", 4), (b"*-10\r\n", 6)] {
         assert_eq!(beginning(bytes), Beginning::Blank(length));

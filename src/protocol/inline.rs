@@ -2,8 +2,9 @@
 //!
 //! The quoting is that of Redis (`sdssplitargs`): words apart by white space; `"…"` with `\n`, `\r`, `\t`, `\b`, `\a`,
 //! `\xHH` and `\` before any other byte standing for that byte; `'…'` with `\'` only. A quote may open in the middle of
-//! a word, but a closing quote ends the word and white space or the line's end must follow. A NUL byte, at which
-//! servers written in C stop reading the line, is a byte like any other here.
+//! a word, but a closing quote ends the word and white space or the line's end must follow. A NUL byte, behind which
+//! servers written in C find no line end, is a byte like any other here; for those the
+//! [delimiter](super::RequestDelimiter) takes such a line for no request.
 
 use bytes::Bytes;
 

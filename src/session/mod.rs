@@ -61,6 +61,12 @@ use crate::router::LocalRequest;
 #[cfg(doc)]
 use crate::coordinator::Grant;
 
+/// What the fuzz target `mode` runs.
+#[cfg(fuzzing)]
+pub fn follow_mode(script: &[u8]) {
+    mode::model::follow(script);
+}
+
 /// Serves a client that has just connected, until its connection and everything it began have ended.
 async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
     let session = Session::new(service, socket, &peer);

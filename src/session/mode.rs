@@ -340,9 +340,13 @@ impl Mode {
     fn confirmed(&mut self, confirmation: Confirmation) {
         let before = self.subscriptions.of(confirmation.class);
         self.subscriptions.note(confirmation);
-        let Some(Awaited::Confirmations { class, subscribe, left }) = self.owed.front() else { return };
+        let Some(Awaited::Confirmations { class, subscribe, left }) = self.owed.first_answer() else { return };
         if (class, subscribe) != (confirmation.class, confirmation.subscribe) {
             return;
+        }
+        while let Some(Awaited::Silence { .. }) = self.owed.front() {
+            self.owed.pop();
+            self.swallowed = Swallowed::Nothing;
         }
         // Who unsubscribes from everything is told once for each, and once when there is nothing.
         let left = left.unwrap_or(before).max(1) - 1;
@@ -353,7 +357,7 @@ impl Mode {
     /// asked, and by being subscribed, which leaves room for little else.
     fn is_confirmable(&self) -> bool {
         self.version == Version::Resp2
-            && (self.subscriptions.any() || matches!(self.owed.front(), Some(Awaited::Confirmations { .. })))
+            && (self.subscriptions.any() || matches!(self.owed.first_answer(), Some(Awaited::Confirmations { .. })))
     }
 
     /// Whether the connection is in a RESP2 subscription: messages come unasked, as replies do.
@@ -361,6 +365,10 @@ impl Mode {
         self.version == Version::Resp2 && self.subscriptions.any()
     }
 }
+
+#[cfg(any(test, fuzzing))]
+#[path = "mode_model.rs"]
+pub(super) mod model;
 
 #[cfg(test)]
 #[path = "mode_tests.rs"]

@@ -1,149 +1,13 @@
-//! The mode of a connection, against a model of the server: whatever is sent, in whatever mode, with replies as late as
-//! they like, the two agree about what is owed and what the connection is.
+//! The mode of a connection, against a model of the server: scripts that proptest makes, and those of the fuzz target's corpus.
 
-use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::tests::reply;
+use super::model::{Both, follow, reply};
 use super::*;
 use crate::command::Class;
-
-/// A server's connection, as Redis has it.
-#[derive(Debug, Default)]
-struct Server {
-    resp3: bool,
-    transaction: Option<Vec<Effect>>,
-    channels: Vec<u64>,
-    patterns: Vec<u64>,
-    shards: Vec<u64>,
-    replies: Replies,
-}
-
-impl Server {
-    fn run(&mut self, effect: Effect, out: &mut VecDeque<Vec<u8>>) {
-        let muted = match self.replies {
-            Replies::On => false,
-            Replies::Off => true,
-            Replies::Skip => {
-                self.replies = Replies::On;
-                true
-            }
-        };
-        let mut said = Vec::new();
-        let forbidden = !self.resp3
-            && self.total() > 0
-            && !matches!(effect, Effect::Subscribe(..) | Effect::Unsubscribe(..) | Effect::Reset | Effect::None);
-        match (effect, &mut self.transaction) {
-            (Effect::Reset, _) => *self = Self::default(),
-            _ if forbidden => {}
-            (Effect::Multi, transaction @ None) => *transaction = Some(Vec::new()),
-            (Effect::Exec | Effect::Discard, transaction @ Some(_)) => {
-                let queued = transaction.take().unwrap_or_default();
-                if effect == Effect::Exec {
-                    for effect in queued {
-                        self.hello(effect);
-                    }
-                }
-            }
-            (Effect::Multi | Effect::Discard | Effect::Exec, _) => {}
-            (effect, Some(queued)) => {
-                queued.push(effect);
-                said.push(b"+QUEUED\r\n".to_vec());
-            }
-            (Effect::Hello(_), None) => self.hello(effect),
-            (Effect::Subscribe(class, names), None) => self.subscribe(class, names, &mut said),
-            (Effect::Unsubscribe(class, names), None) => self.unsubscribe(class, names, &mut said),
-            (Effect::RepliesOff, None) => {
-                self.replies = Replies::Off;
-                return;
-            }
-            (Effect::SkipNext, None) => {
-                if self.replies == Replies::On {
-                    self.replies = Replies::Skip;
-                }
-                return;
-            }
-            (Effect::RepliesOn, None) => {
-                self.replies = Replies::On;
-                out.push_back(b"+OK\r\n".to_vec());
-                return;
-            }
-            _ => {}
-        }
-        if said.is_empty() {
-            said.push(if forbidden { b"-ERR Can't execute".to_vec() } else { b"+RESULT\r\n".to_vec() });
-        }
-        let pushed = matches!(effect, Effect::Subscribe(..) | Effect::Unsubscribe(..)) && self.resp3;
-        if !muted || effect == Effect::Reset || (pushed && self.transaction.is_none()) {
-            out.extend(said);
-        }
-    }
-
-    fn hello(&mut self, effect: Effect) {
-        if let Effect::Hello(Some(version)) = effect {
-            self.resp3 = version == Version::Resp3;
-        }
-    }
-
-    fn total(&self) -> usize {
-        self.channels.len() + self.patterns.len() + self.shards.len()
-    }
-
-    fn of(&mut self, class: Class) -> &mut Vec<u64> {
-        match class {
-            Class::Channel => &mut self.channels,
-            Class::Pattern => &mut self.patterns,
-            Class::Shard => &mut self.shards,
-        }
-    }
-
-    fn confirm(&self, class: Class, subscribe: bool) -> Vec<u8> {
-        let name = match (class, subscribe) {
-            (Class::Channel, true) => "subscribe",
-            (Class::Channel, false) => "unsubscribe",
-            (Class::Pattern, true) => "psubscribe",
-            (Class::Pattern, false) => "punsubscribe",
-            (Class::Shard, true) => "ssubscribe",
-            (Class::Shard, false) => "sunsubscribe",
-        };
-        let count = match class {
-            Class::Shard => self.shards.len(),
-            _ => self.channels.len() + self.patterns.len(),
-        };
-        let kind = if self.resp3 { '>' } else { '*' };
-        format!("{kind}3\r\n${}\r\n{name}\r\n$1\r\na\r\n:{count}\r\n", name.len()).into_bytes()
-    }
-
-    fn subscribe(&mut self, class: Class, names: u64, said: &mut Vec<Vec<u8>>) {
-        for name in 0..names {
-            if !self.of(class).contains(&name) {
-                self.of(class).push(name);
-            }
-            said.push(self.confirm(class, true));
-        }
-    }
-
-    fn unsubscribe(&mut self, class: Class, names: u64, said: &mut Vec<Vec<u8>>) {
-        let names: Vec<u64> = if names == 0 { self.of(class).clone() } else { (0..names).collect() };
-        for name in &names {
-            self.of(class).retain(|other| other != name);
-            said.push(self.confirm(class, false));
-        }
-        if names.is_empty() {
-            said.push(self.confirm(class, false));
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        match () {
-            () if self.replies != Replies::On => Standing::Muted,
-            () if self.transaction.is_some() => Standing::Transaction,
-            () if !self.resp3 && self.total() > 0 => Standing::Subscribed,
-            () => Standing::Normal,
-        }
-    }
-}
 
 fn effects() -> impl Strategy<Value = Effect> {
     let class = prop_oneof![Just(Class::Channel), Just(Class::Pattern), Just(Class::Shard)];
@@ -160,33 +24,17 @@ fn effects() -> impl Strategy<Value = Effect> {
 }
 
 /// Runs a script with replies delivered late, by these shares of what is outstanding, and a message now and then.
-fn agree(script: &[Effect], shares: &[prop::sample::Index], queues_subscriptions: bool) -> Result<(), TestCaseError> {
-    let (mut mode, mut server, mut out) = (Mode::default(), Server::default(), VecDeque::new());
+fn agree(script: &[Effect], shares: &[prop::sample::Index]) {
+    let mut both = Both::default();
     for (place, effect) in script.iter().enumerate() {
-        let is_subscription = matches!(effect, Effect::Subscribe(..) | Effect::Unsubscribe(..));
-        if is_subscription && server.transaction.is_some() && !queues_subscriptions {
-            continue;
+        both.send(*effect);
+        if place % 3 == 0 {
+            both.message();
         }
-        mode.sent(*effect);
-        server.run(*effect, &mut out);
-        if server.resp3 && place % 3 == 0 {
-            out.push_back(b">2\r\n$10\r\ninvalidate\r\n*0\r\n".to_vec());
-        }
-        if !server.resp3 && server.total() > 0 && place % 3 == 0 {
-            out.push_back(b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n".to_vec());
-        }
-        let due = shares.get(place % shares.len()).map_or(0, |share| share.index(out.len() + 1));
-        for bytes in out.drain(..due) {
-            prop_assert_eq!(reply(&mut mode, &bytes), Fate::Deliver);
-        }
+        let share = shares.get(place % shares.len());
+        both.deliver(share.map_or(0, |share| share.index(both.under_way() + 1)));
     }
-    for bytes in out.drain(..) {
-        prop_assert_eq!(reply(&mut mode, &bytes), Fate::Deliver);
-    }
-    prop_assert!(!mode.owes(), "{:?}", mode);
-    prop_assert_eq!(mode.standing(), server.standing());
-    prop_assert_eq!(mode.version() == Version::Resp3, server.resp3);
-    Ok(())
+    both.finish();
 }
 
 proptest! {
@@ -195,7 +43,7 @@ proptest! {
         script in prop::collection::vec(effects(), 0..40),
         shares in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
     ) {
-        agree(&script, &shares, false)?;
+        agree(&script, &shares);
     }
 
     #[test]
@@ -215,7 +63,7 @@ proptest! {
                 script.push(Effect::RepliesOn);
             }
         }
-        agree(&script, &shares, false)?;
+        agree(&script, &shares);
     }
 
     #[test]
@@ -239,5 +87,20 @@ proptest! {
         mode.asked(true);
         mode.passed_fence();
         prop_assert!(!mode.owes() && !mode.is_in_doubt());
+    }
+
+    #[test]
+    fn any_script_of_the_fuzz_target_holds(script in "[*]?[nbamedrh23sptSPTfkoi?.!<0-9 ]{0,60}") {
+        follow(script.as_bytes());
+    }
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/mode");
+    let files: Vec<_> = fs::read_dir(&folder).expect("a corpus").map(|entry| entry.expect("readable").path()).collect();
+    assert!(files.len() > 10, "{} has {} files", folder.display(), files.len());
+    for file in files {
+        follow(&fs::read(file).expect("readable"));
     }
 }

@@ -1,16 +1,8 @@
 //! The mode of a connection, step by step.
 
+use super::model::reply;
 use super::*;
 use crate::command::Class;
-
-pub(super) fn reply(mode: &mut Mode, bytes: &[u8]) -> Fate {
-    let kind = bytes[0];
-    if kind != b'>' && mode.expects_anything() {
-        mode.answered_plainly();
-        return Fate::Deliver;
-    }
-    mode.answered(Glimpse { kind, bytes })
-}
 
 fn send(mode: &mut Mode, effects: &[Effect]) {
     for effect in effects {
@@ -109,6 +101,19 @@ fn a_list_that_looks_like_a_message_is_a_reply_to_who_is_not_subscribed() {
     send(&mut mode, &[Effect::None]);
     reply(&mut mode, b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
     assert_eq!((mode.standing(), mode.owes()), (Standing::Normal, false));
+}
+
+#[test]
+fn a_subscription_behind_a_silence_is_seen() {
+    for (hello, kind) in [(Effect::None, '*'), (Effect::Hello(Some(Version::Resp3)), '>')] {
+        let mut mode = Mode::default();
+        send(&mut mode, &[hello]);
+        reply(&mut mode, b"+OK\r\n");
+        send(&mut mode, &[Effect::SkipNext, Effect::None, Effect::Subscribe(Class::Channel, 1)]);
+        reply(&mut mode, format!("{kind}3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n").as_bytes());
+        assert!(mode.is_subscribed() && !mode.owes() && !mode.is_in_doubt());
+        assert_eq!(mode.standing(), if kind == '*' { Standing::Subscribed } else { Standing::Normal });
+    }
 }
 
 #[test]

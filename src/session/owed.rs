@@ -89,6 +89,11 @@ impl Owed {
         self.line.front().map(|run| run.awaited)
     }
 
+    /// The same, where it is none of those that are silent.
+    pub(super) fn first_answer(&self) -> Option<Awaited> {
+        self.line.iter().map(|run| run.awaited).find(|awaited| is_answerable(*awaited))
+    }
+
     pub(super) fn pop(&mut self) {
         let Some(front) = self.line.front_mut() else { return };
         front.times -= 1;

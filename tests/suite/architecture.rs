@@ -163,7 +163,7 @@ fn nothing_unwraps_outside_of_tests() {
 
 #[test]
 fn no_test_is_ignored() {
-    for source in sources(&["src", "tests", "bench"]) {
+    for source in sources(&["src", "tests", "bench", "fuzz"]) {
         for (number, line) in source.code() {
             assert!(!line.trim_start().starts_with("#[ignore"), "{}:{number}", source.path);
         }
@@ -172,7 +172,7 @@ fn no_test_is_ignored() {
 
 #[test]
 fn files_are_short_enough_to_be_one_thing() {
-    let long: Vec<String> = sources(&["src", "tests", "bench"])
+    let long: Vec<String> = sources(&["src", "tests", "bench", "fuzz"])
         .into_iter()
         .map(|source| (source.text.lines().count(), source.path))
         .filter(|(lines, _)| *lines > LONGEST_FILE)
@@ -183,7 +183,9 @@ fn files_are_short_enough_to_be_one_thing() {
 
 #[test]
 fn every_file_begins_with_its_story() {
-    for source in sources(&["src", "tests", "bench"]).into_iter().filter(|source| !source.path.ends_with("_tests.rs")) {
+    for source in
+        sources(&["src", "tests", "bench", "fuzz"]).into_iter().filter(|source| !source.path.ends_with("_tests.rs"))
+    {
         assert!(source.text.starts_with("//! "), "{} does not say what it is for", source.path);
     }
 }

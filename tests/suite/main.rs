@@ -14,6 +14,7 @@ mod fence;
 mod forgetting;
 mod greeting;
 mod hostile;
+mod hostile_corpus;
 mod limits;
 mod links;
 mod lock_service;

@@ -7,7 +7,7 @@ use support::{Action, ScriptedNode};
 pub(crate) fn scripted() -> ScriptedNode {
     let node = ScriptedNode::start();
     let told_by_arguments = |command: &Recorded| match command.arguments.len() {
-        _ if command.argument(3) == "redlock-proxy:marker" => Action::Execute,
+        _ if command.argument(3).ends_with("redlock-proxy:marker") => Action::Execute,
         5 => Action::CompareAndDelete,
         _ => Action::CompareAndExtend,
     };

@@ -169,6 +169,29 @@ async fn a_resp3_subscription_and_locks_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
+async fn a_subscription_behind_a_reply_that_is_skipped_is_one() {
+    in_both_protocols(async |front, mut client, is_resp3| {
+        if front.upstream.kind() == Kind::Dragonfly {
+            // It does not switch replies off.
+            return;
+        }
+        let [job, channel] = ["job", "channel"].map(unique_key);
+        client.send_raw(pipeline(&[&["CLIENT", "REPLY", "SKIP"], &["PING"], &["SUBSCRIBE", &channel]])).await;
+        client.read_reply().await;
+        let locked = client.call(&["RLOCK", &job, LONG]).await;
+        if is_resp3 {
+            granted(&locked);
+        } else {
+            assert!(
+                matches!(&locked, Value::Error(text) if text.starts_with("ERR Can't execute 'rlock'")),
+                "{locked:?}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_replies_a_lock_command_is_neither_run_nor_answered() {
     in_both_protocols(async |front, mut client, _| {
         if front.upstream.kind() == Kind::Dragonfly {

@@ -162,17 +162,17 @@ fn a_waiter_that_is_kept_for_too_long_is_missed() {
 
 #[test]
 fn a_majority_of_the_granters_lets_a_later_grant_have_the_smaller_number() {
-    must_be_caught(Canary::MajorityOfGrantersForTheFence, Claim::FenceOrder, &[], 2_000);
+    must_be_caught(Canary::MajorityOfGrantersForTheFence, Claim::FenceOrder, &[], 1_000);
 }
 
 #[test]
 fn a_raise_counted_on_refusers_lets_a_later_grant_have_the_smaller_number() {
-    must_be_caught(Canary::RaiseCountedOnRefusers, Claim::FenceOrder, &[], 2_000);
+    must_be_caught(Canary::RaiseCountedOnRefusers, Claim::FenceOrder, &[], 1_000);
 }
 
 #[test]
 fn without_a_look_behind_the_raise_a_take_over_may_have_the_smaller_number() {
-    must_be_caught(Canary::NoLookBehindTheRaise, Claim::FenceOrder, &[], 2_000);
+    must_be_caught(Canary::NoLookBehindTheRaise, Claim::FenceOrder, &[], 1_000);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub mod fences;
+pub mod past;
 
 /// One grant in a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

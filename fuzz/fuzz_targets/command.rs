@@ -1,0 +1,3 @@
+//! `fuzzed::command`
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::command(data));

@@ -1,0 +1,3 @@
+//! `fuzzed::reply`
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzed::reply(data));

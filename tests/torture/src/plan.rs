@@ -1,0 +1,284 @@
+//! What goes wrong in a storm, and when: a function of the seed. Pure.
+//!
+//! Misfortunes are dealt like cards, so that none is seldom. Most strike so few primaries that a quorum is left; one in
+//! eight is *wide* and strikes a majority, or two proxies.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::{SliceRandom, index};
+use rand::{RngExt, SeedableRng};
+
+pub(crate) const PRIMARIES: usize = 5;
+pub(crate) const PROXIES: usize = 3;
+/// So many primaries may be away while locks are granted.
+pub(crate) const MINORITY: usize = (PRIMARIES - 1) / 2;
+/// This proxy is only paused, never ended: its memory is watched over the whole run.
+pub(crate) const WITNESS: usize = 0;
+
+/// One misfortune in so many is wide.
+const WIDE_IN: u32 = 8;
+/// The longest quiet time between two of them, in milliseconds.
+const QUIET_MS: u64 = 500;
+/// How long primaries are not what they were, after what does not harm their memory.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// A misfortune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    KilledEmpty,
+    KilledSnapshot,
+    Stopped,
+    Flushed,
+    ClientsPaused,
+    ScriptsFlushed,
+    Replica,
+    Slow,
+    OneWaySlow,
+    CommandsLost,
+    RepliesLost,
+    CutOff,
+    Reset,
+    Refused,
+    HalfOpen,
+    HalfClosed,
+    Drip,
+    Truncated,
+    HeldBack,
+    ProxyKilled,
+    ProxyDrained,
+    ProxyPaused,
+}
+
+/// What a misfortune strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Primaries,
+    Links,
+    Proxies,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 22] = [
+        Kind::KilledEmpty,
+        Kind::KilledSnapshot,
+        Kind::Stopped,
+        Kind::Flushed,
+        Kind::ClientsPaused,
+        Kind::ScriptsFlushed,
+        Kind::Replica,
+        Kind::Slow,
+        Kind::OneWaySlow,
+        Kind::CommandsLost,
+        Kind::RepliesLost,
+        Kind::CutOff,
+        Kind::Reset,
+        Kind::Refused,
+        Kind::HalfOpen,
+        Kind::HalfClosed,
+        Kind::Drip,
+        Kind::Truncated,
+        Kind::HeldBack,
+        Kind::ProxyKilled,
+        Kind::ProxyDrained,
+        Kind::ProxyPaused,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::KilledEmpty => "primary killed, back empty",
+            Kind::KilledSnapshot => "primary killed, back with an old snapshot",
+            Kind::Stopped => "primary stopped (SIGSTOP)",
+            Kind::Flushed => "primary flushed (FLUSHALL)",
+            Kind::ClientsPaused => "primary holds its clients (CLIENT PAUSE)",
+            Kind::ScriptsFlushed => "primary forgets scripts (SCRIPT FLUSH)",
+            Kind::Replica => "primary a replica, and back",
+            Kind::Slow => "links slow, with jitter",
+            Kind::OneWaySlow => "links very slow one way",
+            Kind::CommandsLost => "links lose commands, then reset",
+            Kind::RepliesLost => "links lose replies, then reset",
+            Kind::CutOff => "links lose everything, then reset",
+            Kind::Reset => "links reset",
+            Kind::Refused => "links reset, and refused for a while",
+            Kind::HalfOpen => "links half open: dead, and nobody is told",
+            Kind::HalfClosed => "links half closed",
+            Kind::Drip => "links drip",
+            Kind::Truncated => "links break in the middle of a message",
+            Kind::HeldBack => "links hold everything, deliver late in one burst",
+            Kind::ProxyKilled => "proxy killed (SIGKILL)",
+            Kind::ProxyDrained => "proxy drained (SIGTERM)",
+            Kind::ProxyPaused => "proxy stopped (SIGSTOP)",
+        }
+    }
+
+    pub(crate) fn target(self) -> Target {
+        match self {
+            Kind::KilledEmpty
+            | Kind::KilledSnapshot
+            | Kind::Stopped
+            | Kind::Flushed
+            | Kind::ClientsPaused
+            | Kind::ScriptsFlushed
+            | Kind::Replica => Target::Primaries,
+            Kind::ProxyKilled | Kind::ProxyDrained | Kind::ProxyPaused => Target::Proxies,
+            _ => Target::Links,
+        }
+    }
+
+    /// Whether primaries may forget locks by it, and are kept out until these have ended.
+    pub(crate) fn loses_memory(self) -> bool {
+        matches!(self, Kind::KilledEmpty | Kind::KilledSnapshot | Kind::Flushed | Kind::Replica)
+    }
+
+    /// Whether primaries that it strikes cannot be counted on meanwhile.
+    fn impairs(self) -> bool {
+        self.target() != Target::Proxies && !matches!(self, Kind::ScriptsFlushed | Kind::Slow)
+    }
+
+    /// How long it lasts, in milliseconds.
+    fn lasts(self) -> Range<u64> {
+        match self {
+            Kind::Flushed | Kind::ScriptsFlushed | Kind::Reset | Kind::HalfClosed => 1..2,
+            Kind::KilledEmpty | Kind::KilledSnapshot | Kind::ProxyKilled | Kind::ProxyDrained => 50..1_000,
+            Kind::Truncated => 50..300,
+            Kind::Replica => 300..1_500,
+            Kind::HeldBack | Kind::ProxyPaused | Kind::Stopped => 100..2_500,
+            _ => 100..1_200,
+        }
+    }
+}
+
+/// One misfortune of a storm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Strike {
+    pub(crate) kind: Kind,
+    /// From the beginning of the storm.
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
+    /// The primaries it strikes, or whose links; in order.
+    pub(crate) primaries: Vec<usize>,
+    /// The proxies it strikes, or whose links; in order.
+    pub(crate) proxies: Vec<usize>,
+    pub(crate) wide: bool,
+    /// For what else there is to choose.
+    pub(crate) detail: u64,
+}
+
+/// The misfortunes of one storm, by time; all are over when it is. A primary that forgot is not to be counted on for as long
+/// as `quarantine`.
+pub(crate) fn storm(seed: u64, number: u64, length: Duration, quarantine: Duration) -> Vec<Strike> {
+    // An odd constant spreads neighbouring numbers over the seeds.
+    let mut random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut board = Board::default();
+    let mut deck: Vec<(Kind, bool)> = Vec::new();
+    let mut strikes = Vec::new();
+    let mut now = Duration::ZERO;
+    loop {
+        now += Duration::from_millis(random.random_range(20..QUIET_MS));
+        if now >= length {
+            return strikes;
+        }
+        if deck.is_empty() {
+            let deal = |kind: &Kind| (*kind, random.random_ratio(1, WIDE_IN));
+            deck = Kind::ALL.iter().map(deal).collect();
+            deck.shuffle(&mut random);
+        }
+        let fits = |card: &(Kind, bool)| board.room(*card, now).is_some();
+        let Some(place) = deck.iter().position(fits) else { continue };
+        let card = deck.remove(place);
+        let (victims, count) = board.room(card, now).expect("it fits");
+        let lasts = Duration::from_millis(random.random_range(card.0.lasts()));
+        let strike = strike(card, (now, lasts), &victims, count, &mut random);
+        if now + lasts < length {
+            board.note(&strike, quarantine);
+            strikes.push(strike);
+        }
+    }
+}
+
+fn strike(
+    (kind, wide): (Kind, bool),
+    (at, lasts): (Duration, Duration),
+    victims: &[usize],
+    count: Range<usize>,
+    random: &mut StdRng,
+) -> Strike {
+    let count = random.random_range(count);
+    let struck = choose(random, victims, count);
+    let (primaries, proxies) = match kind.target() {
+        Target::Primaries => (struck, Vec::new()),
+        Target::Proxies => (Vec::new(), struck),
+        Target::Links => {
+            let proxies = random.random_range(1..=PROXIES);
+            (struck, choose(random, &[0, 1, 2], proxies))
+        }
+    };
+    Strike { kind, at, lasts, primaries, proxies, wide, detail: random.random() }
+}
+
+/// So many of these, in order.
+fn choose(random: &mut StdRng, among: &[usize], count: usize) -> Vec<usize> {
+    let mut chosen: Vec<usize> = index::sample(random, among.len(), count).iter().map(|place| among[place]).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Until when primaries and proxies are what they should not be.
+#[derive(Debug, Default)]
+struct Board {
+    busy: [Duration; PRIMARIES],
+    impaired: [Duration; PRIMARIES],
+    busy_proxies: [Duration; PROXIES],
+}
+
+impl Board {
+    /// Whom a misfortune may strike at this moment, and how many of them; `None` when it has to wait.
+    fn room(&self, (kind, wide): (Kind, bool), now: Duration) -> Option<(Vec<usize>, Range<usize>)> {
+        let primaries = |until: &[Duration; PRIMARIES]| -> Vec<usize> {
+            (0..PRIMARIES).filter(|primary| until[*primary] <= now).collect()
+        };
+        if kind.target() == Target::Proxies {
+            if self.busy_proxies.iter().any(|until| *until > now) {
+                return None;
+            }
+            let first = if kind == Kind::ProxyPaused { WITNESS } else { WITNESS + 1 };
+            return Some(((first..PROXIES).collect(), if wide { 2..3 } else { 1..2 }));
+        }
+        let free = primaries(&self.busy);
+        if wide {
+            // Replicas of each other have no primary: one of them is left.
+            let most = if kind == Kind::Replica { free.len().min(PRIMARIES - 1) } else { free.len() };
+            return (most > MINORITY).then(|| (free, MINORITY + 1..most + 1));
+        }
+        if !kind.impairs() {
+            return (!free.is_empty()).then(|| (free.clone(), 1..free.len() + 1));
+        }
+        let sound = primaries(&self.impaired);
+        let room = MINORITY.saturating_sub(PRIMARIES - sound.len());
+        let victims: Vec<usize> = sound.into_iter().filter(|primary| free.contains(primary)).collect();
+        let most = room.min(victims.len());
+        (most > 0).then(|| (victims, 1..most + 1))
+    }
+
+    fn note(&mut self, strike: &Strike, quarantine: Duration) {
+        let over = strike.at + strike.lasts;
+        if strike.kind.target() == Target::Proxies {
+            for proxy in &strike.proxies {
+                self.busy_proxies[*proxy] = over;
+            }
+            return;
+        }
+        let aftermath = if strike.kind.loses_memory() { quarantine } else { AFTERMATH };
+        for primary in &strike.primaries {
+            self.busy[*primary] = over;
+            if strike.kind.impairs() {
+                self.impaired[*primary] = self.impaired[*primary].max(over + aftermath);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
