@@ -10,9 +10,9 @@
 //! - Any request is run at any time, or never, and its answer is heard at any time, or never. What was never sent may
 //!   turn out to be so.
 //! - Every attempt has a token, and links, of its own: it stands for a client, or for one more attempt of the same client
-//!   through any proxy. On its link to a primary the `SET`, a signing and the withdrawal keep their order, whatever becomes of
-//!   the connection: that is what CLIENT KILL is for. A raise, extensions and releases may come in any order, and through
-//!   another proxy.
+//!   through any proxy. On its link to a primary the `SET`, a signing and the withdrawal keep their order, whatever
+//!   becomes of the connection: that is what CLIENT KILL is for. Later raises, extensions and releases may come in any
+//!   order, and through another proxy.
 //! - Time passes in ticks, and only as far as something remembers it: how long a record certainly lives, how long a holder
 //!   is certain, how long a round has taken, how long a primary does not vote. All of these end, so that no history is too
 //!   long. A lock lives for three ticks. Its record may end after two, by a primary's clock that is as fast as the drift
@@ -26,9 +26,9 @@
 //!
 //! # What is left out
 //!
-//! The bytes, connections, markers and clocks by which a proxy finds out what the model knows (`primary`): that a link must be
-//! succeeded, that a primary is another run, that half a batch was run. Lines and their notices, sessions and putting back,
-//! locks of several keys, RINSPECT. A raise with a look for an owner, and numbers on primaries that forget their counters
+//! The bytes, connections, markers and clocks by which a proxy finds out what the model knows (`primary`): that a link
+//! must be succeeded, that a primary is another run, that half a batch was run. Lines and their notices, sessions and
+//! putting back, locks of several keys, RINSPECT. A raise with a look for an owner, and numbers on primaries that forget their counters
 //! (there the clocks must be right). The simulation (`tests/suite/simulation`) runs the coordinator itself against most of
 //! it, and the real servers all of it, but neither runs every history.
 //!
