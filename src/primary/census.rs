@@ -3,7 +3,7 @@
 //! A primary that restarts empty, is flushed, goes back to an old snapshot or has its clock step may have forgotten locks
 //! that still live, and would vote twice. It is kept out, *quarantined*, until every lock that it may have forgotten has
 //! expired. How a loss is seen: by the [`Marker`], which is lost with the memory, which names the process that the memory
-//! belongs to, and of which every batch ends with a look; and by the server's clock ([`ClockWatch`]).
+//! belongs to, and of which every batch ends with a look; and by the server's clock (`clock_watch`).
 //!
 //! | found at a look | then |
 //! |---|---|

@@ -6,12 +6,12 @@
 //!
 //! None is content with "it did not panic":
 //!
-//! * [`request`]: where requests end and what they say does not depend on how they were cut; limits hold, also for memory; the
+//! * [`request()`]: where requests end and what they say does not depend on how they were cut; limits hold, also for memory; the
 //!   delimiter of relayed requests and the decoder of our own agree.
-//! * [`reply`]: the same for replies; their grammar, written down a second time, and `redis-protocol` agree where one ends.
-//! * [`command`]: what is parsed can be written and parsed again, names the keys that its table says, and refusals are one line.
-//! * [`acquire`], [`extend`], [`release`]: the tables of verdicts, counted a second time from who said what.
-//! * [`fence`]: a number is settled only where a quorum granted and accepted it, and drawn anew only as the rules say.
+//! * [`reply()`]: the same for replies; their grammar, written down a second time, and `redis-protocol` agree where one ends.
+//! * [`command()`]: what is parsed can be written and parsed again, names the keys that its table says, and refusals are one line.
+//! * [`acquire()`], [`extend()`], [`release()`]: the tables of verdicts, counted a second time from who said what.
+//! * [`fence()`]: a number is settled only where a quorum granted and accepted it, and drawn anew only as the rules say.
 //!
 //! The mode of a connection to the upstream is private to the session; its target is `session::mode::model` there.
 

@@ -1,7 +1,7 @@
 //! Everything that can fail fails, from a seed, while 64 clients hold three proxies to their promises. `make torture` runs it.
 //!
 //! In reading order: [`plan`] deals the misfortunes and [`storm`] lets them come, to what [`rig`] has started. The clients of
-//! [`crowd`] do with locks what is in [`lives`]; their [`clerk`] writes down what they are told over their [`line`]s. [`calm`]
+//! [`crowd`] do with locks what is in [`lives`]; their [`clerk`] writes down what they are told over their [`mod@line`]s. [`calm`]
 //! looks at what a storm has left; [`record`] holds what was seen, [`score`] counts it, and [`report`] tells it.
 //!
 //! It ends with 0 when nothing was seen that must not be, else with 1, and tells what, what was seen around it, and how to run it
