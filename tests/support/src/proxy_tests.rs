@@ -30,7 +30,7 @@ async fn a_proxy_gets_its_flags_logs_and_ends_when_told() {
     assert_eq!(proxy.command(&["ECHO", "hi"]).await, Value::bulk("hi"));
     assert_eq!(proxy.info("ready").await, None);
     let line = proxy.wait_for_log("arguments:").await;
-    let flags = "--primary 127.0.0.1:1 --primary 127.0.0.1:2 --set attempts=5 --log-level debug";
+    let flags = "--primary 127.0.0.1:1 --primary 127.0.0.1:2 --set new_set=at_once --set attempts=5 --log-level debug";
     assert_eq!(line, format!("arguments: --listen {} {flags}", proxy.address()));
     assert!(proxy.footprint().resident_bytes > 0);
 
