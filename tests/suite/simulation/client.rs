@@ -120,7 +120,7 @@ impl Client {
     /// Takes a free lock through one proxy, as a client does that asks once all is well again.
     pub(super) async fn take_at_ease(&mut self, key: usize, proxy: usize) -> bool {
         self.commands += 1;
-        let taking = self.ask(key, proxy, LONGEST_TTL_MS, 0, 0);
+        let taking = self.ask(key, proxy, self.longest_ttl_ms(), 0, 0);
         let Some(held) = reply(taking.task.await) else { return false };
         self.release(&held, proxy).await;
         true
@@ -129,7 +129,7 @@ impl Client {
     /// Takes a lock through one proxy, standing in line for it.
     pub(super) async fn take_in_line(&mut self, key: usize, proxy: usize, wait_ms: u64) -> Option<Held> {
         self.commands += 1;
-        let taking = self.ask(key, proxy, LONGEST_TTL_MS, wait_ms, 0);
+        let taking = self.ask(key, proxy, self.longest_ttl_ms(), wait_ms, 0);
         reply(taking.task.await)
     }
 
@@ -289,7 +289,7 @@ impl Client {
     async fn use_former(&mut self, former: &Held) {
         let proxy = self.random.below(self.around.proxies.len());
         if self.random.percent(50) {
-            self.extend(former, proxy, LONGEST_TTL_MS).await;
+            self.extend(former, proxy, self.longest_ttl_ms()).await;
         } else {
             self.release(former, proxy).await;
         }
@@ -306,7 +306,7 @@ impl Client {
         }
         if self.random.percent(15) {
             let proxy = self.random.below(self.around.proxies.len());
-            self.extend(held, proxy, LONGEST_TTL_MS).await;
+            self.extend(held, proxy, self.longest_ttl_ms()).await;
         }
     }
 
@@ -370,6 +370,10 @@ impl Client {
         tokio::time::sleep(Duration::from_micros(micros)).await;
     }
 
+    fn longest_ttl_ms(&self) -> u64 {
+        self.around.pace.longest_ttl_ms()
+    }
+
     fn ttl(&mut self) -> u64 {
         let longest = self.random.pick(&self.around.pace.ttls_ms);
         self.random.between(longest / 3, longest)
@@ -379,7 +383,7 @@ impl Client {
         Duration::from_millis(match self.random.between(0, 99) {
             0..=79 => 0,
             80..=97 => self.random.between(1, 60),
-            _ => self.random.between(100, 1_200),
+            _ => self.random.between(100, self.longest_ttl_ms() * 2 / 5),
         })
     }
 
