@@ -4,7 +4,7 @@
 //! A canary that sings no more says that the generator has lost the histories which that rule is there for.
 
 use super::checker::Claim;
-use super::directed::put_back_behind_a_release;
+use super::directed::{all_start_empty, put_back_behind_a_release, step_while_the_link_is_lost};
 use super::forgetting::Forgetting;
 use super::plan::{Mood, Plan};
 use super::{from_environment, run};
@@ -64,6 +64,10 @@ pub(super) enum Canary {
     RunIgnored,
     /// Clocks are not looked at.
     ClockStepIgnored,
+    /// How far a primary's clock was ahead is forgotten when its link is lost, and that it has stepped.
+    StepForgottenWithTheLink,
+    /// Primaries that have all been started a moment ago, and are without a marker, are a new set.
+    NewSetToldByUptime,
 }
 
 impl Canary {
@@ -238,4 +242,17 @@ fn a_snapshots_marker_that_is_trusted_vouches_for_what_it_does_not_know() {
 #[test]
 fn a_clock_that_is_not_looked_at_ends_locks_before_their_time() {
     must_be_caught(Canary::ClockStepIgnored, Claim::Exclusion, FORGOTTEN, 1_000);
+}
+
+#[test]
+fn a_step_that_is_forgotten_with_the_link_ends_locks_before_their_time() {
+    assert_eq!(step_while_the_link_is_lost(None), None);
+    let claim = step_while_the_link_is_lost(Some(Canary::StepForgottenWithTheLink));
+    assert_eq!(claim, Some(Claim::Exclusion));
+}
+
+#[test]
+fn a_new_set_that_is_told_by_uptime_may_be_one_that_has_lost_everything() {
+    assert_eq!(all_start_empty(None), None);
+    assert_eq!(all_start_empty(Some(Canary::NewSetToldByUptime)), Some(Claim::Exclusion));
 }

@@ -10,13 +10,14 @@ use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Grant, Releas
 use redlock_proxy::lock::{Quorum, Token, Ttl};
 
 use super::checker::Claim;
-use super::client::{Client, Surroundings};
+use super::client::Client;
 use super::entropy::{COMMAND, Command};
 use super::network::Event;
 use super::node::resource_of;
 use super::plan::{ORDINARY, Plan};
 use super::primary::Micros;
 use super::random::Random;
+use super::surroundings::Surroundings;
 use super::{begin, on_a_paused_clock};
 
 /// How many stand in the line of each proxy.

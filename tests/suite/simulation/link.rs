@@ -16,7 +16,6 @@ use redlock_proxy::primary::Succession;
 use super::ballot::Ballot;
 use super::canaries::Canary;
 use super::fences;
-use super::history::Actor;
 use super::network::{Event, Request, State};
 use super::primary::{Answer, Micros, Seen, Work};
 
@@ -26,27 +25,27 @@ pub(super) const SILENCE_TIMEOUT: Micros = 120_000;
 const NOBODY: i64 = -1;
 
 #[derive(Debug)]
-struct Item {
-    number: u64,
-    work: Work,
+pub(super) struct Item {
+    pub(super) number: u64,
+    pub(super) work: Work,
     /// The raise that travels directly behind it, and the answer to the work itself, when that has come.
     raise: Option<Work>,
     answer: Option<Answer>,
     /// When it left.
     asked: Micros,
     /// `None` when nobody waits for the answer, or not any more.
-    ballot: Option<Ballot>,
+    pub(super) ballot: Option<Ballot>,
 }
 
 impl Item {
-    fn is_owed(&self) -> bool {
+    pub(super) fn is_owed(&self) -> bool {
         matches!(self.work, Work::Release { .. })
     }
 }
 
 /// What has left, and will be answered.
 #[derive(Debug)]
-enum Sent {
+pub(super) enum Sent {
     Item(Item),
     /// A probe, or a marking.
     Look(Micros),
@@ -62,7 +61,7 @@ impl Sent {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+pub(super) enum Phase {
     Down,
     /// Said hello, at that moment.
     Greeting(usize, Micros),
@@ -77,24 +76,24 @@ pub(super) struct Link {
     /// The model primary at the other end.
     pub(super) primary: usize,
     pub(super) node: NodeId,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// What has not left, in the order of submission.
-    queue: VecDeque<Item>,
+    pub(super) queue: VecDeque<Item>,
     /// What has left and is not answered, in the same order.
-    sent: VecDeque<Sent>,
+    pub(super) sent: VecDeque<Sent>,
     /// A flush is scheduled.
-    flushing: bool,
+    pub(super) flushing: bool,
     /// The last time something was heard, or first owed again.
-    quiet_since: Micros,
+    pub(super) quiet_since: Micros,
     /// A look at the silence is scheduled.
-    listening: bool,
-    succession: Succession,
+    pub(super) listening: bool,
+    pub(super) succession: Succession,
     numbers: u64,
     /// What the primary's clock was seen to show when the connection was opened, and when that was.
     pub(super) clock_seen: (Micros, Micros),
-    /// The process at the other end, and the marker that was found there first.
+    /// The process at the other end, and the marker that was read there last.
     pub(super) run: Arc<str>,
-    pub(super) admitted_under: Option<Bytes>,
+    pub(super) marker_read: Option<Bytes>,
 }
 
 impl Link {
@@ -114,7 +113,7 @@ impl Link {
             numbers: 0,
             clock_seen: (0, 0),
             run: "".into(),
-            admitted_under: None,
+            marker_read: None,
         }
     }
 
@@ -136,7 +135,7 @@ impl Link {
     }
 
     /// Whether an answer is due.
-    fn is_owed(&self) -> bool {
+    pub(super) fn is_owed(&self) -> bool {
         match self.phase {
             Phase::Down => false,
             Phase::Greeting(..) | Phase::Killing(..) => true,
@@ -177,7 +176,7 @@ impl State {
     }
 
     /// The link is not up: nothing leaves, and only withdrawals are kept.
-    fn refuse(&mut self, link: usize, mut item: Item) {
+    pub(super) fn refuse(&mut self, link: usize, mut item: Item) {
         if let Some(ballot) = item.ballot.take() {
             ballot.unsent(Trouble::NotConnected, self.canary);
         }
@@ -318,100 +317,6 @@ impl State {
         };
         let wrong = self.wrong_with(&answer, wrong);
         ballot.answer(answer, wrong.as_ref());
-    }
-
-    /// Ends the former connections, one after the other; then the link is up.
-    fn succeed(&mut self, link: usize, connection: usize) {
-        let run = Arc::clone(&self.links[link].run);
-        if let Some(id) = self.links[link].succession.next_to_kill(&run) {
-            self.links[link].phase = Phase::Killing(connection, id);
-            self.send(connection, Request::Kill(id));
-        } else {
-            let late = self.random.between(0, self.clock_error);
-            let shown = self.primaries[self.links[link].primary].wall_clock(self.now) - late;
-            self.links[link].clock_seen = (shown, self.now);
-            self.links[link].phase = Phase::Up(connection);
-            self.begin_to_probe(link, connection);
-            self.flush(link);
-        }
-    }
-
-    pub(super) fn open(&mut self, link: usize) {
-        let Some(connection) = self.connect(link) else {
-            let at = self.now + self.random.between(5_000, 30_000);
-            return self.schedule(at, Event::Open { link });
-        };
-        self.links[link].phase = Phase::Greeting(connection, self.now);
-        self.links[link].quiet_since = self.now;
-        self.send(connection, Request::Hello);
-        self.listen_on(link, connection);
-    }
-
-    fn listen_on(&mut self, link: usize, connection: usize) {
-        let this = &mut self.links[link];
-        if this.is_owed() && !this.listening {
-            this.listening = true;
-            let at = this.quiet_since + SILENCE_TIMEOUT;
-            self.schedule(at, Event::Silence { link, connection });
-        }
-    }
-
-    /// Gives the connection up when nothing was heard for too long.
-    pub(super) fn listen(&mut self, link: usize, connection: usize) {
-        let this = &mut self.links[link];
-        if this.connection() != Some(connection) {
-            return;
-        }
-        this.listening = false;
-        if this.is_owed() && this.quiet_since + SILENCE_TIMEOUT <= self.now {
-            self.lose(link);
-        } else {
-            self.listen_on(link, connection);
-        }
-    }
-
-    /// The link's connection is lost: what was sent is silent, what was not is unsent, withdrawals stay owed.
-    pub(super) fn lose(&mut self, link: usize) {
-        let Some(connection) = self.links[link].connection() else { return };
-        self.connections[connection].given_up = true;
-        self.incidents.links_lost += 1;
-        let this = &mut self.links[link];
-        self.checker.history.add_event(
-            self.now,
-            Actor::Proxy(this.proxy),
-            "loses its link to primary",
-            this.primary as u64,
-        );
-        // A greeting alone leaves nothing behind.
-        if this.is_owed() && !matches!(this.phase, Phase::Greeting(..)) && self.canary != Some(Canary::NoKill) {
-            if self.canary == Some(Canary::OnlyTheLastKilled) {
-                this.succession = Succession::default();
-            }
-            this.succession.bury(i64::try_from(connection).expect("few connections"), &this.run);
-        }
-        let was_admitted = !matches!(this.phase, Phase::Greeting(..));
-        this.phase = Phase::Down;
-        this.listening = false;
-        this.flushing = false;
-        let unanswered = std::mem::take(&mut this.sent);
-        let waiting = std::mem::take(&mut this.queue);
-        for sent in unanswered {
-            let Sent::Item(mut item) = sent else { continue };
-            if let Some(ballot) = item.ballot.take() {
-                fences::silent(ballot, &item.work, Trouble::ConnectionLost, self.canary);
-            }
-            if item.is_owed() {
-                self.links[link].queue.push_back(item);
-            }
-        }
-        for item in waiting {
-            self.refuse(link, item);
-        }
-        if was_admitted {
-            self.forsake(link);
-        }
-        let at = self.now + self.random.between(2_000, 40_000);
-        self.schedule(at, Event::Open { link });
     }
 }
 

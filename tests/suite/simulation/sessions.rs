@@ -13,13 +13,13 @@ use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, 
 use redlock_proxy::lock::{Token, Ttl};
 
 use super::checker::Claim;
-use super::client::{Guard, Surroundings};
 use super::entropy::{COMMAND, Command};
 use super::fences::FenceGrant;
 use super::network::State;
 use super::node::{key_of, resource_of};
 use super::primary::Micros;
 use super::random::Random;
+use super::surroundings::{Guard, Surroundings};
 
 /// What is known of the locks of sessions.
 #[derive(Debug, Default)]

@@ -44,7 +44,7 @@ pub(super) fn rules(plan: &Plan) -> CensusRules {
         node_timeout: Duration::from_millis(plan.pace.node_timeout_ms),
         probe_interval: Duration::from_micros(PROBE_INTERVAL),
         silence_timeout: Duration::from_micros(SILENCE_TIMEOUT),
-        at_once: None,
+        at_once: (plan.canary == Some(Canary::NewSetToldByUptime)).then_some(Duration::ZERO),
     }
 }
 
@@ -97,14 +97,11 @@ impl State {
     }
 
     /// What the primary showed, as the census is to see it.
-    fn look(&self, link: usize, asked: Micros, seen: &Seen) -> Look {
-        let this = &self.links[link];
-        let marker = match &seen.marker {
-            Some(_) if self.canary == Some(Canary::ExistsInsteadOfGet) => {
-                this.admitted_under.clone().or(seen.marker.clone())
-            }
-            marker => marker.clone(),
-        };
+    fn look(&mut self, link: usize, asked: Micros, seen: &Seen, probed: bool) -> Look {
+        let exists = self.canary == Some(Canary::ExistsInsteadOfGet) && !probed && seen.marker.is_some();
+        let this = &mut self.links[link];
+        let marker = if exists { this.marker_read.clone() } else { seen.marker.clone() };
+        this.marker_read.clone_from(&marker);
         let micros = if self.canary == Some(Canary::ClockStepIgnored) { self.now } else { seen.micros };
         let (asked, answered) = (Moment::from_micros(asked), Moment::from_micros(self.now));
         Look { marker, clock: ClockReading { micros, asked, answered } }
@@ -113,8 +110,7 @@ impl State {
     /// A link has been opened, and has had its first look.
     pub(super) fn admit(&mut self, link: usize, asked: Micros, seen: &Seen) {
         self.links[link].run.clone_from(&seen.run);
-        self.links[link].admitted_under.clone_from(&seen.marker);
-        let look = self.look(link, asked, seen);
+        let look = self.look(link, asked, seen, true);
         if let Some((node, census)) = self.census(link) {
             census.admitted(node, &seen.run, &look);
         }
@@ -125,6 +121,24 @@ impl State {
     pub(super) fn forsake(&mut self, link: usize) {
         if let Some((node, census)) = self.census(link) {
             census.lost(node);
+        }
+        if self.canary == Some(Canary::StepForgottenWithTheLink) {
+            self.look_at_the_others_anew(link);
+        }
+    }
+
+    /// The one canary: what was known of the primary is gone with its link.
+    fn look_at_the_others_anew(&mut self, lost: usize) {
+        let proxy = self.links[lost].proxy;
+        self.censuses.forget(proxy);
+        for link in 0..self.links.len() {
+            if link != lost && self.links[link].proxy == proxy && self.links[link].connection().is_some() {
+                let mut seen = self.primaries[self.links[link].primary].seen(self.now);
+                seen.run = Arc::clone(&self.links[link].run);
+                let look = self.look(link, self.now, &seen, true);
+                let (node, census) = self.census(link).expect("it has just begun");
+                census.admitted(node, &seen.run, &look);
+            }
         }
     }
 
@@ -139,7 +153,7 @@ impl State {
 
     /// What is wrong with what was answered together with this look; nothing, when it counts.
     pub(super) fn vouch(&mut self, link: usize, asked: Micros, seen: &Seen, probed: bool) -> Option<Trouble> {
-        let (look, run, now) = (self.look(link, asked, seen), Arc::clone(&self.links[link].run), self.now);
+        let (look, run, now) = (self.look(link, asked, seen, probed), Arc::clone(&self.links[link].run), self.now);
         let (canary, shown) = (self.canary, seen.micros - self.clock_error / 2);
         let (node, census) = self.census(link)?;
         let tail = if canary == Some(Canary::ProbesOnly) && !probed {
