@@ -37,11 +37,12 @@ impl Stage {
         Self::of(Plan { total: 3, quorum, proxies: 2, keys: 1, pace, forgetting: None, ..Plan::new(0, canary) }).await
     }
 
-    /// The same, with primaries that may forget.
+    /// The same, with primaries that may forget, and at which nobody looks who has nothing else to ask.
     async fn of_forgetful(canary: Option<Canary>) -> Self {
         let quorum = Quorum::majority(3).expect("a small set");
-        let plan = Plan { total: 3, quorum, proxies: 2, keys: 1, ..Plan::new(0, canary) };
-        Self::of(plan.forgetful(Some(Forgetting::Steps))).await
+        let (forgetting, probe_interval) = (Some(Forgetting::Steps), 5_000_000);
+        let plan = Plan { total: 3, quorum, proxies: 2, keys: 1, pace: ORDINARY, forgetting, ..Plan::new(0, canary) };
+        Self::of(Plan { probe_interval, ..plan }).await
     }
 
     async fn of(plan: Plan) -> Self {
@@ -54,7 +55,7 @@ impl Stage {
         Self { client, began: around.world.now(), around, driver, _keepers: keepers }
     }
 
-    /// Asks for a lock of a second on behalf of another client.
+    /// Asks for a lock of three seconds on behalf of another client.
     async fn take(&self, number: usize, proxy: usize) -> bool {
         let mut client = Client::new(number, false, Random::new(1, 1), Arc::clone(&self.around));
         client.take_in_line(0, proxy, 0).await.is_some()
@@ -128,6 +129,23 @@ pub(super) fn step_while_the_link_is_lost(canary: Option<Canary>) -> Option<Clai
         });
         sleep(100).await;
         assert_eq!(stage.take(2, 1).await, canary.is_some(), "it has forgotten, and the second does not know");
+        stage.end()
+    })
+}
+
+/// A lock is granted by two primaries, of which one is flushed and marked anew, while the other proxy asks for nothing. Which
+/// promise is broken by who asks that then.
+pub(super) fn flushed_and_marked_by_another(canary: Option<Canary>) -> Option<Claim> {
+    on_a_paused_clock(async {
+        let stage = Stage::of_forgetful(canary).await;
+        let healed = stage.at(5_000);
+        stage.with(|state| stop(state, link(0, 2), 0, healed));
+        assert!(stage.take(1, 0).await, "two have granted it");
+        stage.with(|state| state.flush_all(0));
+        assert!(!stage.take(2, 0).await, "its proxy sees that the marker is gone");
+        sleep(1_100).await;
+        assert!(stage.with(|state| state.primaries[0].is_marked()), "and writes another one after a second look");
+        assert_eq!(stage.take(3, 1).await, canary.is_some(), "there is a marker");
         stage.end()
     })
 }

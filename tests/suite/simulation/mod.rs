@@ -257,7 +257,7 @@ async fn come_to_rest(plan: &Plan, around: &Arc<Surroundings>, storm: usize) {
 /// another one) and what it takes to write markers.
 async fn all_vote_again(plan: &Plan, around: &Surroundings) -> bool {
     let world = &around.world;
-    let latest = world.now() + SETTLING + 2 * plan.pace.longest_ttl_ms() * 1_000;
+    let latest = world.now() + SETTLING + 2 * (plan.pace.longest_ttl_ms() * 1_000 + plan.probe_interval);
     while !world.with(|state| state.censuses.all_are_sound(state.now)) {
         if world.now() > latest {
             let what = "all is well, and some primary is still quarantined".to_owned();

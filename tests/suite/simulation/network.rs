@@ -166,6 +166,8 @@ pub(super) struct State {
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
     pub(super) forgetting: Option<Forgetting>,
+    /// How often an idle link looks.
+    pub(super) probe_interval: Micros,
     /// How many messages in a hundred are late by a little.
     pub(super) late_messages: u64,
     /// By how much a primary's clock is seen too late at most.
@@ -211,6 +213,7 @@ impl State {
             incidents: Incidents::default(),
             canary: plan.canary,
             forgetting: plan.forgetting,
+            probe_interval: plan.probe_interval,
             late_messages: plan.pace.late_messages,
             clock_error: plan.clock_error,
             random,

@@ -108,6 +108,8 @@ pub(super) struct Plan {
     pub(super) notice_loss: u64,
     /// Whether primaries forget, and proxies ask whether they have.
     pub(super) forgetting: Option<Forgetting>,
+    /// How often an idle link looks whether they have.
+    pub(super) probe_interval: Micros,
 }
 
 impl Plan {
@@ -133,6 +135,7 @@ impl Plan {
             notice_loss: random.pick(&[0, 0, 20, 100]),
             pace: ORDINARY,
             forgetting: None,
+            probe_interval: 100_000,
         };
         match (canary.and_then(Canary::best_caught_in), random.between(0, 99)) {
             (Some(Mood::Haste), _) | (None, 0..=9) => plan = Self { pace: HASTY, keys: 1, clients: 2, ..plan },
@@ -148,7 +151,8 @@ impl Plan {
             _ => None,
         };
         if forgetting.is_some() {
-            plan = plan.forgetful(forgetting);
+            let probe_interval = random.pick(&[100_000, 100_000, 400_000]);
+            plan = Self { probe_interval, ..plan.forgetful(forgetting) };
         }
         plan
     }

@@ -20,9 +20,6 @@ use super::network::{Event, Request, State};
 use super::plan::Plan;
 use super::primary::{Answer, Micros, Primary, Seen};
 
-/// How often an idle link looks.
-const PROBE_INTERVAL: Micros = 100_000;
-
 /// What each proxy knows of the primaries' memories; nothing, where none forgets and nobody asks.
 #[derive(Debug)]
 pub(super) struct Censuses {
@@ -42,7 +39,7 @@ pub(super) fn rules(plan: &Plan) -> CensusRules {
         max_ttl: Ttl::from_millis(plan.pace.longest_ttl_ms()).expect("in range"),
         drift: plan.drift(),
         node_timeout: Duration::from_millis(plan.pace.node_timeout_ms),
-        probe_interval: Duration::from_micros(PROBE_INTERVAL),
+        probe_interval: Duration::from_micros(plan.probe_interval),
         silence_timeout: Duration::from_micros(SILENCE_TIMEOUT),
         at_once: (plan.canary == Some(Canary::NewSetToldByUptime)).then_some(Duration::ZERO),
     }
@@ -210,7 +207,7 @@ impl State {
         if self.links[link].up() == Some(connection) {
             self.send_look(link, Request::Probe);
             self.run_errand(link);
-            self.schedule(self.now + PROBE_INTERVAL, Event::Probe { link, connection });
+            self.schedule(self.now + self.probe_interval, Event::Probe { link, connection });
         }
     }
 
@@ -234,7 +231,7 @@ impl State {
             Errand::At(at) => {
                 // What lies further ahead is asked for again with the next probe.
                 let at = at.as_micros().max(self.now + 1);
-                if at < self.now + PROBE_INTERVAL {
+                if at < self.now + self.probe_interval {
                     self.schedule(at, Event::Errand { link });
                 }
             }
