@@ -100,7 +100,7 @@ impl Client {
     async fn take(&mut self, key: usize) -> Option<Held> {
         self.commands += 1;
         let ttl_ms = self.ttl();
-        let proxy = self.random.below(self.around.proxies.len());
+        let proxy = self.random.below(self.around.proxies.count());
         let wait_ms = if self.waits { self.random.pick(&[30, 200, 1_500]) } else { 0 };
         let mut first = self.ask(key, proxy, ttl_ms, wait_ms, 0);
         if !self.random.percent(self.around.impatience) {
@@ -111,7 +111,7 @@ impl Client {
         if let Ok(result) = tokio::time::timeout(patience, &mut first.task).await {
             return reply(result);
         }
-        let other = (proxy + 1) % self.around.proxies.len();
+        let other = (proxy + 1) % self.around.proxies.count();
         match self.random.between(0, 3) {
             // Both tries at once.
             0 if self.owner.is_some() => {
@@ -164,7 +164,7 @@ impl Client {
         };
         let passes = around.canary == Some(Canary::NewcomersPassTheLine) && wait_ms == 0;
         let proxies = if passes { &around.without_lines } else { &around.proxies };
-        let acquiring = Arc::clone(&proxies[proxy]).acquire(request, Arc::clone(&caller));
+        let acquiring = proxies.get(proxy).acquire(request, Arc::clone(&caller));
         let guard = Guard::new(&around.world);
         let left = Arc::clone(&caller);
         let task = tokio::spawn(COMMAND.scope(command, async move {
@@ -223,7 +223,7 @@ impl Client {
             self.rest(0, longest, end).await;
             match self.random.between(0, 99) {
                 0..=34 => {
-                    let proxy = self.random.below(self.around.proxies.len());
+                    let proxy = self.random.below(self.around.proxies.count());
                     let ttl_ms = self.ttl();
                     if self.extend(&held, proxy, ttl_ms).await == Some(false) {
                         return;
@@ -250,7 +250,7 @@ impl Client {
 
     /// Uses a token that was given up with a take-over: it must not work any more.
     async fn use_former(&mut self, former: &Held) {
-        let proxy = self.random.below(self.around.proxies.len());
+        let proxy = self.random.below(self.around.proxies.count());
         if self.random.percent(50) {
             self.extend(former, proxy, self.longest_ttl_ms()).await;
         } else {
@@ -261,14 +261,14 @@ impl Client {
     /// Releases, through this proxy or another, perhaps twice, perhaps with an extension on its heels.
     async fn let_go(&mut self, held: &Held) {
         let same = self.random.percent(60);
-        let proxy = if same { held.proxy } else { self.random.below(self.around.proxies.len()) };
+        let proxy = if same { held.proxy } else { self.random.below(self.around.proxies.count()) };
         self.release(held, proxy).await;
         if self.random.percent(15) {
-            let proxy = self.random.below(self.around.proxies.len());
+            let proxy = self.random.below(self.around.proxies.count());
             self.release(held, proxy).await;
         }
         if self.random.percent(15) {
-            let proxy = self.random.below(self.around.proxies.len());
+            let proxy = self.random.below(self.around.proxies.count());
             self.extend(held, proxy, self.longest_ttl_ms()).await;
         }
     }
@@ -284,7 +284,7 @@ impl Client {
         });
         let reply_delay = self.reply_delay();
         let _guard = Guard::new(world);
-        let outcome = Arc::clone(&around.proxies[proxy]).extend(resource_of(key), token.clone(), ttl).await;
+        let outcome = around.proxies.get(proxy).extend(resource_of(key), token.clone(), ttl).await;
         let validity = match outcome {
             Extended::Extended(extension) => {
                 wait(reply_delay).await;
@@ -307,7 +307,7 @@ impl Client {
         let (world, key, token, client) = (&self.around.world, held.key, &held.token, self.number);
         let asked = world.with(|state| state.checker.release_asked(state.now, key, client, proxy, token));
         let _guard = Guard::new(world);
-        let outcome = Arc::clone(&self.around.proxies[proxy]).release(resource_of(key), token.clone()).await;
+        let outcome = self.around.proxies.get(proxy).release(resource_of(key), token.clone()).await;
         let deleted = match outcome {
             Released::Released => Some(true),
             Released::NotHeld => Some(false),

@@ -17,7 +17,7 @@ use super::primary::Micros;
 use super::random::Random;
 use super::sessions::SessionClient;
 use super::surroundings::Surroundings;
-use super::{begin, keep_leases, on_a_paused_clock};
+use super::{begin, keep_leases, on_a_paused_clock, start_anew};
 
 /// The session's ttl: it is renewed every 200 ms.
 const TTL_MS: u64 = 600;
@@ -26,9 +26,10 @@ const TTL_MS: u64 = 600;
 struct Stage {
     around: Arc<Surroundings>,
     client: SessionClient,
+    plan: Plan,
     began: Micros,
     driver: JoinHandle<()>,
-    _keepers: JoinSet<()>,
+    keepers: JoinSet<()>,
 }
 
 impl Stage {
@@ -52,7 +53,7 @@ impl Stage {
         around.world.with(|state| state.distance.fill(200));
         sleep(50).await;
         let client = SessionClient::new(0, random, Arc::clone(&around));
-        Self { client, began: around.world.now(), around, driver, _keepers: keepers }
+        Self { client, began: around.world.now(), around, driver, keepers, plan }
     }
 
     /// Asks for a lock of three seconds on behalf of another client.
@@ -154,13 +155,14 @@ pub(super) fn flushed_and_marked_by_another(canary: Option<Canary>) -> Option<Cl
 /// that has never seen them.
 pub(super) fn all_start_empty(canary: Option<Canary>) -> Option<Claim> {
     on_a_paused_clock(async {
-        let stage = Stage::of_forgetful(canary).await;
+        let mut stage = Stage::of_forgetful(canary).await;
         assert!(stage.take(1, 0).await, "all have granted it");
         stage.with(|state| {
             (0..3).for_each(|primary| state.restart(primary, false));
             state.crash(1);
             state.health.iter_mut().for_each(|health| health.unreachable_until = 0);
         });
+        start_anew(&stage.plan, &stage.around, &Arc::default(), &mut stage.keepers);
         sleep(400).await;
         assert_eq!(stage.take(2, 1).await, canary.is_some(), "a new set would grant it");
         stage.end()

@@ -113,15 +113,23 @@ impl State {
         }
     }
 
-    /// All that the proxy knew of its primaries is gone, and its links.
+    /// The proxy's process ends: all that it knew is gone, and what it owed. Another one is to take its place.
     pub(super) fn crash(&mut self, proxy: usize) {
-        self.checker.history.add_event(self.now, Actor::Proxy(proxy), "knows nothing of its primaries any more:", 0);
+        let life = self.censuses.lives[proxy];
+        self.checker.history.add_event(self.now, Actor::Proxy(proxy), "ends, after so many former lives:", life);
         for link in 0..self.links.len() {
             if self.links[link].proxy == proxy {
                 self.lose(link);
+                self.links[link].begin_anew();
+                let at = self.now + self.random.between(5_000, 50_000);
+                self.schedule(at, Event::Subscribe { link });
             }
         }
         self.censuses.forget(proxy);
+        self.censuses.lives[proxy] += 1;
+        self.order.forget(proxy);
+        self.ended.push(proxy);
+        self.ended_at = Some(self.now);
     }
 
     fn forget(&mut self, primary: usize, what: &'static str) {
@@ -132,7 +140,9 @@ impl State {
 
     /// Whether a record may lie on the primary to which nobody has a right.
     pub(super) fn may_be_haunted(&self, primary: usize, longest_ttl: Micros) -> bool {
-        let forgot_at = self.primaries[primary].forgot_at;
+        // What a proxy owed nobody withdraws after its end, and its last requests may arrive late.
+        let ended_at = self.ended_at.map(|at| at + longest_ttl);
+        let forgot_at = self.primaries[primary].forgot_at.max(ended_at);
         forgot_at.is_some_and(|at| at + longest_ttl > self.now)
     }
 }

@@ -124,6 +124,12 @@ impl Link {
         }
     }
 
+    /// Nothing is known any more of what it did.
+    pub(super) fn begin_anew(&mut self) {
+        self.queue.clear();
+        self.succession = Succession::default();
+    }
+
     /// The connection over which it can send.
     pub(super) fn up(&self) -> Option<usize> {
         if let Phase::Up(connection) = self.phase { Some(connection) } else { None }

@@ -62,7 +62,7 @@ use self::plan::Plan;
 use self::primary::Micros;
 use self::random::Random;
 use self::sessions::SessionClient;
-use self::surroundings::Surroundings;
+use self::surroundings::{Proxies, Surroundings};
 use self::tally::Tally;
 use crate::common::from_environment;
 
@@ -119,7 +119,7 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
     let mut state = State::new(plan, primaries, Random::new(plan.seed, 4));
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
-    let coordinators = || (0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)).collect();
+    let coordinators = || Proxies::new((0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)));
     let around = Arc::new(Surroundings {
         world: Arc::clone(&world),
         proxies: coordinators(),
@@ -131,8 +131,8 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
         impatience: plan.impatience,
         pace: plan.pace,
     });
-    let proxies = || around.proxies.iter().flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy, node)));
-    let listeners = proxies().map(|(proxy, node)| (Arc::downgrade(proxy), node)).collect();
+    let listeners = around.proxies.all().into_iter().map(|proxy| Arc::downgrade(&proxy));
+    let listeners = listeners.flat_map(|proxy| plan.quorum.nodes().map(move |node| (proxy.clone(), node))).collect();
     world.with(|state| state.listen_on_behalf(listeners, plan.notice_loss));
     let driver = tokio::spawn(network::drive(world));
     (around, driver)
@@ -141,11 +141,11 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
     let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
     let (around, driver) = begin(&plan, &mut random, &counters);
-    let _keepers = keep_leases(&around);
+    let mut keepers = keep_leases(&around);
     let world = Arc::clone(&around.world);
     for storm in 0..2 {
         if !world.is_over() {
-            weather_a_storm(&plan, &around, storm, &mut random).await;
+            weather_a_storm(&plan, &around, storm, &mut random, (&counters, &mut keepers)).await;
         }
         if !world.is_over() {
             come_to_rest(&plan, &around, storm).await;
@@ -170,7 +170,7 @@ async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
 
 /// The proxies renew what is bound to connections, as long as this lives.
 fn keep_leases(around: &Surroundings) -> JoinSet<()> {
-    around.proxies.iter().map(|proxy| Arc::clone(proxy).keep_leases()).collect()
+    around.proxies.all().into_iter().map(Coordinator::keep_leases).collect()
 }
 
 fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Counters>) -> Arc<Coordinator> {
@@ -183,8 +183,28 @@ fn coordinator(plan: &Plan, world: &Arc<World>, proxy: usize, counters: &Arc<Cou
     Coordinator::new(nodes.collect(), plan.rules(proxy), world.clock(), entropy, Arc::clone(counters))
 }
 
+/// Another process in the place of each that has ended.
+fn start_anew(plan: &Plan, around: &Surroundings, counters: &Arc<Counters>, keepers: &mut JoinSet<()>) {
+    for proxy in around.world.with(|state| std::mem::take(&mut state.ended)) {
+        let coordinator = coordinator(plan, &around.world, proxy, counters);
+        around.world.with(|state| {
+            for link in (0..state.links.len()).filter(|link| state.links[*link].proxy == proxy) {
+                state.notices.replace(link, Arc::downgrade(&coordinator));
+            }
+        });
+        keepers.spawn(Arc::clone(&coordinator).keep_leases());
+        around.proxies.replace(proxy, coordinator);
+    }
+}
+
 /// Clients at work, and one misfortune after the other.
-async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, random: &mut Random) {
+async fn weather_a_storm(
+    plan: &Plan,
+    around: &Arc<Surroundings>,
+    storm: usize,
+    random: &mut Random,
+    (counters, keepers): (&Arc<Counters>, &mut JoinSet<()>),
+) {
     let world = &around.world;
     let end = world.now() + STORM;
     let first = storm * plan.clients;
@@ -210,6 +230,7 @@ async fn weather_a_storm(plan: &Plan, around: &Arc<Surroundings>, storm: usize, 
         let pause = random.between(1_000, 2 * plan.misfortune_every).min(end - world.now());
         tokio::time::sleep(Duration::from_micros(pause)).await;
         world.with(State::misfortune);
+        start_anew(plan, around, counters, keepers);
     }
     world.with(State::heal);
     let all = async {
@@ -357,6 +378,8 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("notices lost", tally.notices_lost, 60),
         ("requests of killed connections", tally.requests_of_killed_connections, 20),
         ("requests run for links given up", tally.requests_of_given_up_links, 20),
+        ("memories lost", tally.memories_lost, 1),
+        ("quarantines", tally.quarantines, 3),
     ];
     for (what, count, per_seed) in enough {
         assert!(count >= seeds * per_seed, "only {count} {what} in {seeds} seeds");

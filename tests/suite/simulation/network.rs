@@ -173,6 +173,9 @@ pub(super) struct State {
     /// By how much a primary's clock is seen too late at most.
     pub(super) clock_error: Micros,
     pub(super) random: Random,
+    /// Proxies that have ended, until others are in their places; and when one did last.
+    pub(super) ended: Vec<usize>,
+    pub(super) ended_at: Option<Micros>,
     /// Things go wrong now.
     pub(super) stormy: bool,
     /// Commands whose futures have not ended.
@@ -217,6 +220,8 @@ impl State {
             late_messages: plan.pace.late_messages,
             clock_error: plan.clock_error,
             random,
+            ended: Vec::new(),
+            ended_at: None,
             stormy: false,
             under_way: 0,
             events: BTreeMap::new(),

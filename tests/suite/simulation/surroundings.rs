@@ -1,6 +1,6 @@
 //! What all clients of one simulated world share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redlock_proxy::coordinator::Coordinator;
 use redlock_proxy::lock::Drift;
@@ -35,9 +35,9 @@ impl Drop for Guard {
 /// What all clients of one simulated world share.
 pub(super) struct Surroundings {
     pub(super) world: Arc<World>,
-    pub(super) proxies: Vec<Arc<Coordinator>>,
+    pub(super) proxies: Proxies,
     /// The same over again, where nobody stands in line: for the one canary that asks them.
-    pub(super) without_lines: Vec<Arc<Coordinator>>,
+    pub(super) without_lines: Proxies,
     pub(super) keys: usize,
     pub(super) quorum: usize,
     pub(super) drift: Drift,
@@ -45,4 +45,33 @@ pub(super) struct Surroundings {
     /// How many commands in a hundred their clients do not wait for patiently.
     pub(super) impatience: u64,
     pub(super) pace: Pace,
+}
+
+/// The coordinators: of a proxy that starts anew, another one.
+pub(super) struct Proxies(Mutex<Vec<Arc<Coordinator>>>);
+
+impl Proxies {
+    pub(super) fn new(coordinators: impl Iterator<Item = Arc<Coordinator>>) -> Self {
+        Self(Mutex::new(coordinators.collect()))
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Coordinator>> {
+        self.lock().clone()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(super) fn get(&self, proxy: usize) -> Arc<Coordinator> {
+        Arc::clone(&self.lock()[proxy])
+    }
+
+    pub(super) fn replace(&self, proxy: usize, coordinator: Arc<Coordinator>) {
+        self.lock()[proxy] = coordinator;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Coordinator>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -74,7 +74,7 @@ impl Tally {
             unsent: incidents.unsent,
             memories_lost: incidents.losses,
             clock_steps: incidents.steps,
-            proxies_started_anew: world.censuses.crashes,
+            proxies_started_anew: world.censuses.lives.iter().sum(),
             quarantines: world.censuses.quarantines(),
         }
     }

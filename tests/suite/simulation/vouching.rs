@@ -25,8 +25,8 @@ use super::primary::{Answer, Micros, Primary, Seen};
 pub(super) struct Censuses {
     rules: Option<CensusRules>,
     of_proxies: Vec<Census>,
-    /// How often a proxy has forgotten what it knew.
-    pub(super) crashes: u64,
+    /// How often each proxy has started anew.
+    pub(super) lives: Vec<u64>,
     /// Of those that a census was ended with.
     ended: u64,
 }
@@ -57,7 +57,7 @@ impl Censuses {
     pub(super) fn new(plan: &Plan) -> Self {
         let rules = plan.forgetting.map(|_| rules(plan));
         let of_proxies = rules.iter().flat_map(|rules| (0..plan.proxies).map(|_| Census::new(rules.clone()))).collect();
-        Self { rules, of_proxies, crashes: 0, ended: 0 }
+        Self { rules, of_proxies, lives: vec![0; plan.proxies], ended: 0 }
     }
 
     /// How often a primary was quarantined by one of the proxies.
@@ -81,7 +81,6 @@ impl Censuses {
     /// The proxy starts again, and knows nothing.
     pub(super) fn forget(&mut self, proxy: usize) {
         let Some(rules) = &self.rules else { return };
-        self.crashes += 1;
         let former = std::mem::replace(&mut self.of_proxies[proxy], Census::new(rules.clone()));
         self.ended += former.quarantines();
     }
