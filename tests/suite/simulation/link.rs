@@ -46,7 +46,7 @@ impl Item {
 /// What has left, and will be answered.
 #[derive(Debug)]
 pub(super) enum Sent {
-    Item(Item),
+    Item(Box<Item>),
     /// A probe, or a marking.
     Look(Micros),
 }
@@ -195,8 +195,8 @@ impl State {
     fn unanswered(&self, link: usize, withdrawal: &Item) -> bool {
         let Work::Release { token: withdrawn, .. } = &withdrawal.work else { return false };
         let is_its_set = |sent: &Sent| match sent {
-            Sent::Item(Item { work: Work::Acquire { token, .. }, .. }) => token == withdrawn,
-            _ => false,
+            Sent::Item(item) => matches!(&item.work, Work::Acquire { token, .. } if token == withdrawn),
+            Sent::Look(_) => false,
         };
         self.links[link].sent.iter().any(is_its_set)
     }
@@ -226,7 +226,7 @@ impl State {
                     self.send(connection, Request::Work(raise.clone()));
                 }
                 item.asked = self.now;
-                self.expect(link, Sent::Item(item));
+                self.expect(link, Sent::Item(Box::new(item)));
             } else if let Some(ballot) = item.ballot.take() {
                 ballot.unsent(Trouble::NotConnected, self.canary);
             }
@@ -299,7 +299,7 @@ impl State {
                 }
                 Sent::Item(item) => {
                     let wrong = self.vouch(link, item.asked, seen, false);
-                    self.tell(item, answer, wrong);
+                    self.tell(*item, answer, wrong);
                 }
             },
             (phase, answer) => unreachable!("{answer:?} in {phase:?}"),

@@ -267,8 +267,11 @@ impl State {
             // These never end.
             Event::Arrive { request: Request::Probe | Request::Mark { .. }, .. }
             | Event::Answer { answer: Answer::Probed, .. } => false,
-            Event::Arrive { .. } | Event::Answer { .. } | Event::Open { .. } | Event::Wake { .. } => true,
-            Event::Promote { .. } => true,
+            Event::Arrive { .. }
+            | Event::Answer { .. }
+            | Event::Open { .. }
+            | Event::Wake { .. }
+            | Event::Promote { .. } => true,
             _ => false,
         };
         let flows = |link: &Link| {

@@ -93,7 +93,7 @@ impl State {
                 fences::silent(ballot, &item.work, Trouble::ConnectionLost, self.canary);
             }
             if item.is_owed() {
-                self.links[link].queue.push_back(item);
+                self.links[link].queue.push_back(*item);
             }
         }
         for item in waiting {
