@@ -27,7 +27,7 @@ pub(super) struct Censuses {
     of_proxies: Vec<Census>,
     /// How often each proxy has started anew.
     pub(super) lives: Vec<u64>,
-    /// Of those that a census was ended with.
+    /// How often primaries were quarantined by proxies that have ended since.
     ended: u64,
 }
 
