@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{Ticket, Trouble};
+use redlock_proxy::coordinator::{Ticket, Trouble, Vote};
 use redlock_proxy::lock::{AcquireVote, ExtendVote, Holder, InspectVote, RaiseVote, ReleaseVote, SignVote};
 
 use super::canaries::Canary;
@@ -42,17 +42,18 @@ impl Ballot {
         }
     }
 
-    pub(super) fn answer(self, answer: Answer) {
+    /// When something is `wrong` with the answer, what it says has been done, but is no vote.
+    pub(super) fn answer(self, answer: Answer, wrong: Option<&Trouble>) {
         match (self, answer) {
             (Self::Acquire(ticket, _), Answer::Acquire(vote, left_ms)) => {
                 ticket.lives_on(left_ms.map(Duration::from_millis));
-                ticket.answer(vote);
+                cast(ticket, vote, wrong);
             }
-            (Self::Look(ticket), Answer::Look(vote)) => ticket.answer(vote),
-            (Self::Sign(ticket, _), Answer::Sign(vote)) => ticket.answer(vote),
-            (Self::Raise(ticket), Answer::Raise(vote)) => ticket.answer(vote),
-            (Self::Extend(ticket), Answer::Extend(vote)) => ticket.answer(vote),
-            (Self::Release(ticket), Answer::Release(vote)) => ticket.answer(vote),
+            (Self::Look(ticket), Answer::Look(vote)) => cast(ticket, vote, wrong),
+            (Self::Sign(ticket, _), Answer::Sign(vote)) => cast(ticket, vote, wrong),
+            (Self::Raise(ticket), Answer::Raise(vote)) => cast(ticket, vote, wrong),
+            (Self::Extend(ticket), Answer::Extend(vote)) => cast(ticket, vote, wrong),
+            (Self::Release(ticket), Answer::Release(vote)) => cast(ticket, vote, wrong),
             (ballot, Answer::OutOfMemory) => ballot.silent(Trouble::OutOfMemory, None),
             (ballot, answer) => unreachable!("{answer:?} for {ballot:?}: a connection keeps its order"),
         }
@@ -86,4 +87,13 @@ impl Ballot {
             Self::Release(ticket) => ticket.unsent(trouble),
         }
     }
+}
+
+/// Casts a vote that counts unless something is wrong, as the production links do.
+fn cast<V: Vote>(mut ticket: Ticket<V>, vote: V, wrong: Option<&Trouble>) {
+    match wrong {
+        None => ticket.cast(vote, None),
+        Some(trouble @ Trouble::Quarantined(..)) => ticket.cast(vote.quarantined(), Some(trouble.clone())),
+        Some(trouble) => ticket.cast(V::SILENT, Some(trouble.clone())),
+    };
 }

@@ -4,7 +4,10 @@
 //! A canary that sings no more says that the generator has lost the histories which that rule is there for.
 
 use super::checker::Claim;
-use super::directed::put_back_behind_a_release;
+use super::directed::{
+    all_start_empty, flushed_and_marked_by_another, put_back_behind_a_release, step_while_the_link_is_lost,
+};
+use super::forgetting::Forgetting;
 use super::plan::{Mood, Plan};
 use super::{from_environment, run};
 
@@ -49,6 +52,24 @@ pub(super) enum Canary {
     NoLookBehindTheRaise,
     /// A larger fencing number is drawn whenever a primary has not answered in time.
     FenceStepAtEveryRepetition,
+    /// Nobody looks whether a primary may have forgotten.
+    QuarantineOff,
+    /// That a quarantined primary has no such record counts.
+    AbsenceCountedInQuarantine,
+    /// A primary that has forgotten is sound at once.
+    MaxTtlNotWaitedOut,
+    /// It is enough that there is a marker.
+    ExistsInsteadOfGet,
+    /// Only an idle link's probe looks.
+    ProbesOnly,
+    /// A marker vouches for whatever process it is found in.
+    RunIgnored,
+    /// Clocks are not looked at.
+    ClockStepIgnored,
+    /// How far a primary's clock was ahead is forgotten when its link is lost, and that it has stepped.
+    StepForgottenWithTheLink,
+    /// Primaries that have all been started a moment ago, and are without a marker, are a new set.
+    NewSetToldByUptime,
 }
 
 impl Canary {
@@ -57,10 +78,19 @@ impl Canary {
         match self {
             Self::MajorityOfGrantersForTheFence | Self::RaiseCountedOnRefusers => Some(Mood::Haste),
             Self::SigningByPrefix | Self::NoLookBehindTheRaise => Some(Mood::Impatience),
+            Self::ClockStepIgnored => Some(Mood::Forgetfulness(Forgetting::Steps)),
+            Self::QuarantineOff
+            | Self::AbsenceCountedInQuarantine
+            | Self::MaxTtlNotWaitedOut
+            | Self::ProbesOnly
+            | Self::RunIgnored => Some(Mood::Forgetfulness(Forgetting::Crashes)),
             _ => None,
         }
     }
 }
+
+/// What else breaks when a primary that has forgotten votes.
+const FORGOTTEN: &[Claim] = &[Claim::Exclusion, Claim::ValidityStands, Claim::ReleasedIsGone, Claim::FenceOrder];
 
 /// Looks for a world, among at most `most`, in which the broken rule breaks the promise. Another promise may break in
 /// other worlds, but none that is not among those that `may` break by this rule.
@@ -178,4 +208,53 @@ fn without_a_look_behind_the_raise_a_take_over_may_have_the_smaller_number() {
 #[test]
 fn a_number_drawn_anew_at_every_repetition_is_one_that_nobody_asked_for() {
     must_be_caught(Canary::FenceStepAtEveryRepetition, Claim::FenceStep, &[], 200);
+}
+
+#[test]
+fn without_quarantine_what_was_forgotten_is_granted_again() {
+    must_be_caught(Canary::QuarantineOff, Claim::Exclusion, FORGOTTEN, 200);
+}
+
+#[test]
+fn absence_counted_on_a_quarantined_primary_says_of_a_held_lock_that_it_is_not() {
+    must_be_caught(Canary::AbsenceCountedInQuarantine, Claim::ValidityStands, FORGOTTEN, 500);
+}
+
+#[test]
+fn a_quarantine_that_ends_before_the_longest_ttl_grants_what_was_forgotten_again() {
+    must_be_caught(Canary::MaxTtlNotWaitedOut, Claim::Exclusion, FORGOTTEN, 500);
+}
+
+#[test]
+fn a_marker_that_only_exists_hides_that_another_proxy_has_written_it_anew() {
+    assert_eq!(flushed_and_marked_by_another(None), None);
+    assert_eq!(flushed_and_marked_by_another(Some(Canary::ExistsInsteadOfGet)), Some(Claim::Exclusion));
+}
+
+#[test]
+fn probes_alone_find_out_too_late() {
+    must_be_caught(Canary::ProbesOnly, Claim::Exclusion, FORGOTTEN, 1_000);
+}
+
+#[test]
+fn a_snapshots_marker_that_is_trusted_vouches_for_what_it_does_not_know() {
+    must_be_caught(Canary::RunIgnored, Claim::Exclusion, FORGOTTEN, 1_000);
+}
+
+#[test]
+fn a_clock_that_is_not_looked_at_ends_locks_before_their_time() {
+    must_be_caught(Canary::ClockStepIgnored, Claim::Exclusion, FORGOTTEN, 1_000);
+}
+
+#[test]
+fn a_step_that_is_forgotten_with_the_link_ends_locks_before_their_time() {
+    assert_eq!(step_while_the_link_is_lost(None), None);
+    let claim = step_while_the_link_is_lost(Some(Canary::StepForgottenWithTheLink));
+    assert_eq!(claim, Some(Claim::Exclusion));
+}
+
+#[test]
+fn a_new_set_that_is_told_by_uptime_may_be_one_that_has_lost_everything() {
+    assert_eq!(all_start_empty(None), None);
+    assert_eq!(all_start_empty(Some(Canary::NewSetToldByUptime)), Some(Claim::Exclusion));
 }

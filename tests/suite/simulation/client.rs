@@ -9,20 +9,20 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, Extended, Released};
-use redlock_proxy::lock::{Drift, Owner, Token, Ttl, Validity};
+use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Extended, Released};
+use redlock_proxy::lock::{Owner, Token, Ttl, Validity};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::canaries::Canary;
-use super::checker::{Claim, RequestId};
+use super::checker::RequestId;
 use super::entropy::{COMMAND, Command};
 use super::fences::FenceGrant;
-use super::network::World;
 use super::node::resource_of;
 use super::order::Asked;
 use super::plan::Pace;
 use super::primary::Micros;
 use super::random::Random;
+use super::surroundings::{Guard, Surroundings};
 
 /// A lock in a client's hands.
 #[derive(Debug, Clone)]
@@ -40,43 +40,6 @@ struct UnderWay {
     id: RequestId,
     caller: Arc<Caller>,
     task: JoinHandle<Option<Held>>,
-}
-
-/// Counts a command until its future has ended, on whichever way.
-pub(super) struct Guard(Arc<World>);
-
-impl Guard {
-    pub(super) fn new(world: &Arc<World>) -> Self {
-        world.with(|state| state.under_way += 1);
-        Self(Arc::clone(world))
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let panicked = std::thread::panicking();
-        self.0.with(|state| {
-            state.under_way -= 1;
-            if panicked {
-                state.checker.violate(Claim::Hung, 0, "a command panicked".to_owned());
-            }
-        });
-    }
-}
-
-/// What all clients of one simulated world share.
-pub(super) struct Surroundings {
-    pub(super) world: Arc<World>,
-    pub(super) proxies: Vec<Arc<Coordinator>>,
-    /// The same over again, where nobody stands in line: for the one canary that asks them.
-    pub(super) without_lines: Vec<Arc<Coordinator>>,
-    pub(super) keys: usize,
-    pub(super) quorum: usize,
-    pub(super) drift: Drift,
-    pub(super) canary: Option<Canary>,
-    /// How many commands in a hundred their clients do not wait for patiently.
-    pub(super) impatience: u64,
-    pub(super) pace: Pace,
 }
 
 pub(super) struct Client {
@@ -120,7 +83,7 @@ impl Client {
     /// Takes a free lock through one proxy, as a client does that asks once all is well again.
     pub(super) async fn take_at_ease(&mut self, key: usize, proxy: usize) -> bool {
         self.commands += 1;
-        let taking = self.ask(key, proxy, LONGEST_TTL_MS, 0, 0);
+        let taking = self.ask(key, proxy, self.longest_ttl_ms(), 0, 0);
         let Some(held) = reply(taking.task.await) else { return false };
         self.release(&held, proxy).await;
         true
@@ -129,7 +92,7 @@ impl Client {
     /// Takes a lock through one proxy, standing in line for it.
     pub(super) async fn take_in_line(&mut self, key: usize, proxy: usize, wait_ms: u64) -> Option<Held> {
         self.commands += 1;
-        let taking = self.ask(key, proxy, LONGEST_TTL_MS, wait_ms, 0);
+        let taking = self.ask(key, proxy, self.longest_ttl_ms(), wait_ms, 0);
         reply(taking.task.await)
     }
 
@@ -137,7 +100,7 @@ impl Client {
     async fn take(&mut self, key: usize) -> Option<Held> {
         self.commands += 1;
         let ttl_ms = self.ttl();
-        let proxy = self.random.below(self.around.proxies.len());
+        let proxy = self.random.below(self.around.proxies.count());
         let wait_ms = if self.waits { self.random.pick(&[30, 200, 1_500]) } else { 0 };
         let mut first = self.ask(key, proxy, ttl_ms, wait_ms, 0);
         if !self.random.percent(self.around.impatience) {
@@ -148,7 +111,7 @@ impl Client {
         if let Ok(result) = tokio::time::timeout(patience, &mut first.task).await {
             return reply(result);
         }
-        let other = (proxy + 1) % self.around.proxies.len();
+        let other = (proxy + 1) % self.around.proxies.count();
         match self.random.between(0, 3) {
             // Both tries at once.
             0 if self.owner.is_some() => {
@@ -201,7 +164,7 @@ impl Client {
         };
         let passes = around.canary == Some(Canary::NewcomersPassTheLine) && wait_ms == 0;
         let proxies = if passes { &around.without_lines } else { &around.proxies };
-        let acquiring = Arc::clone(&proxies[proxy]).acquire(request, Arc::clone(&caller));
+        let acquiring = proxies.get(proxy).acquire(request, Arc::clone(&caller));
         let guard = Guard::new(&around.world);
         let left = Arc::clone(&caller);
         let task = tokio::spawn(COMMAND.scope(command, async move {
@@ -260,7 +223,7 @@ impl Client {
             self.rest(0, longest, end).await;
             match self.random.between(0, 99) {
                 0..=34 => {
-                    let proxy = self.random.below(self.around.proxies.len());
+                    let proxy = self.random.below(self.around.proxies.count());
                     let ttl_ms = self.ttl();
                     if self.extend(&held, proxy, ttl_ms).await == Some(false) {
                         return;
@@ -287,9 +250,9 @@ impl Client {
 
     /// Uses a token that was given up with a take-over: it must not work any more.
     async fn use_former(&mut self, former: &Held) {
-        let proxy = self.random.below(self.around.proxies.len());
+        let proxy = self.random.below(self.around.proxies.count());
         if self.random.percent(50) {
-            self.extend(former, proxy, LONGEST_TTL_MS).await;
+            self.extend(former, proxy, self.longest_ttl_ms()).await;
         } else {
             self.release(former, proxy).await;
         }
@@ -298,15 +261,15 @@ impl Client {
     /// Releases, through this proxy or another, perhaps twice, perhaps with an extension on its heels.
     async fn let_go(&mut self, held: &Held) {
         let same = self.random.percent(60);
-        let proxy = if same { held.proxy } else { self.random.below(self.around.proxies.len()) };
+        let proxy = if same { held.proxy } else { self.random.below(self.around.proxies.count()) };
         self.release(held, proxy).await;
         if self.random.percent(15) {
-            let proxy = self.random.below(self.around.proxies.len());
+            let proxy = self.random.below(self.around.proxies.count());
             self.release(held, proxy).await;
         }
         if self.random.percent(15) {
-            let proxy = self.random.below(self.around.proxies.len());
-            self.extend(held, proxy, LONGEST_TTL_MS).await;
+            let proxy = self.random.below(self.around.proxies.count());
+            self.extend(held, proxy, self.longest_ttl_ms()).await;
         }
     }
 
@@ -321,7 +284,7 @@ impl Client {
         });
         let reply_delay = self.reply_delay();
         let _guard = Guard::new(world);
-        let outcome = Arc::clone(&around.proxies[proxy]).extend(resource_of(key), token.clone(), ttl).await;
+        let outcome = around.proxies.get(proxy).extend(resource_of(key), token.clone(), ttl).await;
         let validity = match outcome {
             Extended::Extended(extension) => {
                 wait(reply_delay).await;
@@ -344,7 +307,7 @@ impl Client {
         let (world, key, token, client) = (&self.around.world, held.key, &held.token, self.number);
         let asked = world.with(|state| state.checker.release_asked(state.now, key, client, proxy, token));
         let _guard = Guard::new(world);
-        let outcome = Arc::clone(&self.around.proxies[proxy]).release(resource_of(key), token.clone()).await;
+        let outcome = self.around.proxies.get(proxy).release(resource_of(key), token.clone()).await;
         let deleted = match outcome {
             Released::Released => Some(true),
             Released::NotHeld => Some(false),
@@ -370,6 +333,10 @@ impl Client {
         tokio::time::sleep(Duration::from_micros(micros)).await;
     }
 
+    fn longest_ttl_ms(&self) -> u64 {
+        self.around.pace.longest_ttl_ms()
+    }
+
     fn ttl(&mut self) -> u64 {
         let longest = self.random.pick(&self.around.pace.ttls_ms);
         self.random.between(longest / 3, longest)
@@ -379,7 +346,7 @@ impl Client {
         Duration::from_millis(match self.random.between(0, 99) {
             0..=79 => 0,
             80..=97 => self.random.between(1, 60),
-            _ => self.random.between(100, 1_200),
+            _ => self.random.between(100, self.longest_ttl_ms() * 2 / 5),
         })
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Fences {
     /// Per key.
     grants: Vec<Vec<FenceGrant>>,
     records: u64,
+    /// When counters were lost last.
+    lost_at: Micros,
     needed: usize,
     canary: Option<Canary>,
     /// Numbers of grants that took a lock over.
@@ -64,11 +66,18 @@ impl Fences {
             numbers: HashMap::new(),
             grants: (0..plan.all_keys()).map(|_| Vec::new()).collect(),
             records: 0,
+            lost_at: 0,
             needed: plan.quorum.needed(),
             canary: plan.canary,
             of_take_overs: 0,
             drawn_again: 0,
         }
+    }
+
+    /// A primary has lost its counters: numbers of before are not known everywhere any more.
+    pub(super) fn counters_lost(&mut self, now: Micros) {
+        self.lost_at = now;
+        self.grants.iter_mut().for_each(Vec::clear);
     }
 
     /// A request of an attempt that wants a number.
@@ -153,7 +162,9 @@ impl State {
             self.checker.violate(Claim::FenceOrder, key, what);
         }
         self.fences.of_take_overs += u64::from(self.checker.signed_anywhere(&grant.token));
-        self.fences.grants[key].push(grant);
+        if grant.asked >= self.fences.lost_at {
+            self.fences.grants[key].push(grant);
+        }
     }
 }
 
@@ -161,7 +172,7 @@ impl State {
 pub(super) fn silent(ballot: Ballot, work: &Work, trouble: Trouble, canary: Option<Canary>) {
     match (work, canary) {
         (Work::Raise { number, .. }, Some(Canary::FenceStepAtEveryRepetition)) => {
-            ballot.answer(Answer::Raise(RaiseVote::Raised(Some(*number), false)));
+            ballot.answer(Answer::Raise(RaiseVote::Raised(Some(*number), false)), None);
         }
         _ => ballot.silent(trouble, canary),
     }

@@ -10,13 +10,14 @@ use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Grant, Releas
 use redlock_proxy::lock::{Quorum, Token, Ttl};
 
 use super::checker::Claim;
-use super::client::{Client, Surroundings};
+use super::client::Client;
 use super::entropy::{COMMAND, Command};
 use super::network::Event;
 use super::node::resource_of;
 use super::plan::{ORDINARY, Plan};
 use super::primary::Micros;
 use super::random::Random;
+use super::surroundings::Surroundings;
 use super::{begin, on_a_paused_clock};
 
 /// How many stand in the line of each proxy.
@@ -68,7 +69,7 @@ async fn wait(around: &Arc<Surroundings>, number: u64, proxy: usize, ttl_ms: u64
     let ttl = Ttl::from_millis(ttl_ms).expect("in range");
     let wait = Duration::from_secs(600);
     let request = AcquireRequest { resource: resource_of(0), ttl, owner: None, fence: false, wait };
-    match COMMAND.scope(command, Arc::clone(&around.proxies[proxy]).acquire(request, caller)).await {
+    match COMMAND.scope(command, around.proxies.get(proxy).acquire(request, caller)).await {
         Acquired::Granted(grant) => grant,
         other => panic!("{other:?}"),
     }
@@ -146,7 +147,7 @@ fn a_release_hands_the_lock_over_in_a_round_trip_and_through_another_proxy_in_tw
             });
             tokio::time::sleep(Duration::from_millis(45)).await;
             let began = around.world.now();
-            let release = Arc::clone(&around.proxies[releasing]).release(resource_of(0), token);
+            let release = around.proxies.get(releasing).release(resource_of(0), token);
             let (released, next) = tokio::join!(release, next);
             assert!(matches!(released, Released::Released));
             grant = next.expect("it is served");
@@ -178,7 +179,7 @@ fn whoever_hears_again_tries_again() {
             }
             links
         });
-        Arc::clone(&around.proxies[0]).release(resource_of(0), token).await;
+        around.proxies.get(0).release(resource_of(0), token).await;
         if waiting.is_finished() {
             // It had a look just now.
             return;

@@ -5,46 +5,66 @@
 //! [`Succession`] says which), then sends the withdrawals that are owed, then new work.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redlock_proxy::coordinator::{Operation, Trouble};
-use redlock_proxy::lock::{AcquireVote, Moment, NodeId, SignVote};
+use redlock_proxy::lock::{AcquireVote, Moment, NodeId, RaiseVote, SignVote};
 use redlock_proxy::primary::Succession;
 
 use super::ballot::Ballot;
 use super::canaries::Canary;
 use super::fences;
-use super::history::Actor;
 use super::network::{Event, Request, State};
-use super::primary::{Answer, Micros, Work};
+use super::primary::{Answer, Micros, Seen, Work};
 
 /// A link that gave no answer for so long, though it owed one, is given up.
-const SILENCE_TIMEOUT: Micros = 120_000;
-/// The process of every model primary: none ever restarts.
-const RUN: &str = "run";
+pub(super) const SILENCE_TIMEOUT: Micros = 120_000;
+/// The number of no connection.
+const NOBODY: i64 = -1;
 
 #[derive(Debug)]
-struct Item {
-    number: u64,
-    work: Work,
+pub(super) struct Item {
+    pub(super) number: u64,
+    pub(super) work: Work,
     /// The raise that travels directly behind it, and the answer to the work itself, when that has come.
     raise: Option<Work>,
     answer: Option<Answer>,
+    /// When it left.
+    asked: Micros,
     /// `None` when nobody waits for the answer, or not any more.
-    ballot: Option<Ballot>,
+    pub(super) ballot: Option<Ballot>,
 }
 
 impl Item {
-    fn is_owed(&self) -> bool {
+    pub(super) fn is_owed(&self) -> bool {
         matches!(self.work, Work::Release { .. })
     }
 }
 
+/// What has left, and will be answered.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Item(Box<Item>),
+    /// A probe, or a marking.
+    Look(Micros),
+}
+
+impl Sent {
+    fn item(&mut self) -> Option<&mut Item> {
+        match self {
+            Self::Item(item) => Some(item),
+            Self::Look(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+pub(super) enum Phase {
     Down,
-    /// Said hello.
-    Greeting(usize),
+    /// Said hello, at that moment.
+    Greeting(usize, Micros),
     /// Ends a former connection.
     Killing(usize, i64),
     Up(usize),
@@ -56,21 +76,24 @@ pub(super) struct Link {
     /// The model primary at the other end.
     pub(super) primary: usize,
     pub(super) node: NodeId,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// What has not left, in the order of submission.
-    queue: VecDeque<Item>,
+    pub(super) queue: VecDeque<Item>,
     /// What has left and is not answered, in the same order.
-    sent: VecDeque<Item>,
+    pub(super) sent: VecDeque<Sent>,
     /// A flush is scheduled.
-    flushing: bool,
+    pub(super) flushing: bool,
     /// The last time something was heard, or first owed again.
-    quiet_since: Micros,
+    pub(super) quiet_since: Micros,
     /// A look at the silence is scheduled.
-    listening: bool,
-    succession: Succession,
+    pub(super) listening: bool,
+    pub(super) succession: Succession,
     numbers: u64,
     /// What the primary's clock was seen to show when the connection was opened, and when that was.
-    clock_seen: (Micros, Micros),
+    pub(super) clock_seen: (Micros, Micros),
+    /// The process at the other end, and the marker that was read there last.
+    pub(super) run: Arc<str>,
+    pub(super) marker_read: Option<Bytes>,
 }
 
 impl Link {
@@ -89,25 +112,39 @@ impl Link {
             succession: Succession::default(),
             numbers: 0,
             clock_seen: (0, 0),
+            run: "".into(),
+            marker_read: None,
         }
     }
 
     pub(super) fn connection(&self) -> Option<usize> {
         match self.phase {
             Phase::Down => None,
-            Phase::Greeting(connection) | Phase::Killing(connection, _) | Phase::Up(connection) => Some(connection),
+            Phase::Greeting(connection, _) | Phase::Killing(connection, _) | Phase::Up(connection) => Some(connection),
         }
     }
 
+    /// Nothing is known any more of what it did.
+    pub(super) fn begin_anew(&mut self) {
+        self.queue.clear();
+        self.succession = Succession::default();
+    }
+
+    /// The connection over which it can send.
+    pub(super) fn up(&self) -> Option<usize> {
+        if let Phase::Up(connection) = self.phase { Some(connection) } else { None }
+    }
+
     pub(super) fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Up(_)) && self.sent.is_empty() && self.queue.is_empty()
+        let is_look = |sent: &Sent| matches!(sent, Sent::Look(_));
+        self.up().is_some() && self.sent.iter().all(is_look) && self.queue.is_empty()
     }
 
     /// Whether an answer is due.
-    fn is_owed(&self) -> bool {
+    pub(super) fn is_owed(&self) -> bool {
         match self.phase {
             Phase::Down => false,
-            Phase::Greeting(_) | Phase::Killing(..) => true,
+            Phase::Greeting(..) | Phase::Killing(..) => true,
             Phase::Up(_) => !self.sent.is_empty(),
         }
     }
@@ -120,7 +157,7 @@ impl State {
         let canary = self.canary;
         let this = &mut self.links[link];
         this.numbers += 1;
-        let item = Item { number: this.numbers, work, raise, answer: None, ballot };
+        let item = Item { number: this.numbers, work, raise, answer: None, asked: 0, ballot };
         if !matches!(this.phase, Phase::Up(_)) {
             self.incidents.unsent += u64::from(item.ballot.is_some());
             self.refuse(link, item);
@@ -138,13 +175,14 @@ impl State {
     }
 
     /// What the primary's clock shows: as it was last seen, carried on by the proxy's.
-    pub(super) fn wall_clock_of(&self, link: usize) -> Option<Micros> {
+    pub(super) fn wall_clock_of(&mut self, link: usize) -> Option<Micros> {
         let (shown, at) = self.links[link].clock_seen;
-        matches!(self.links[link].phase, Phase::Up(_)).then(|| shown + (self.now - at))
+        let votes = self.links[link].up().is_some() && self.is_sound(link);
+        votes.then(|| shown + (self.now - at))
     }
 
     /// The link is not up: nothing leaves, and only withdrawals are kept.
-    fn refuse(&mut self, link: usize, mut item: Item) {
+    pub(super) fn refuse(&mut self, link: usize, mut item: Item) {
         if let Some(ballot) = item.ballot.take() {
             ballot.unsent(Trouble::NotConnected, self.canary);
         }
@@ -156,7 +194,11 @@ impl State {
     /// Whether the SET that this withdraws has left and was not answered.
     fn unanswered(&self, link: usize, withdrawal: &Item) -> bool {
         let Work::Release { token: withdrawn, .. } = &withdrawal.work else { return false };
-        self.links[link].sent.iter().any(|item| matches!(&item.work, Work::Acquire { token, .. } if token == withdrawn))
+        let is_its_set = |sent: &Sent| match sent {
+            Sent::Item(item) => matches!(&item.work, Work::Acquire { token, .. } if token == withdrawn),
+            Sent::Look(_) => false,
+        };
+        self.links[link].sent.iter().any(is_its_set)
     }
 
     fn flush_soon(&mut self, link: usize) {
@@ -183,10 +225,8 @@ impl State {
                 if let Some(raise) = &item.raise {
                     self.send(connection, Request::Work(raise.clone()));
                 }
-                if self.links[link].sent.is_empty() {
-                    self.links[link].quiet_since = self.now;
-                }
-                self.links[link].sent.push_back(item);
+                item.asked = self.now;
+                self.expect(link, Sent::Item(Box::new(item)));
             } else if let Some(ballot) = item.ballot.take() {
                 ballot.unsent(Trouble::NotConnected, self.canary);
             }
@@ -194,10 +234,26 @@ impl State {
         self.listen_on(link, connection);
     }
 
+    fn expect(&mut self, link: usize, sent: Sent) {
+        let this = &mut self.links[link];
+        if this.sent.is_empty() {
+            this.quiet_since = self.now;
+        }
+        this.sent.push_back(sent);
+    }
+
+    /// Sends what only looks, or marks.
+    pub(super) fn send_look(&mut self, link: usize, request: Request) {
+        let connection = self.links[link].up().expect("the link is up");
+        self.send(connection, request);
+        self.expect(link, Sent::Look(self.now));
+        self.listen_on(link, connection);
+    }
+
     pub(super) fn timed_out(&mut self, link: usize, number: u64) {
         let trouble = || Trouble::TimedOut(Duration::from_millis(1));
         let this = &mut self.links[link];
-        if let Some(item) = this.sent.iter_mut().find(|item| item.number == number) {
+        if let Some(item) = this.sent.iter_mut().filter_map(Sent::item).find(|item| item.number == number) {
             if let Some(ballot) = item.ballot.take() {
                 self.incidents.timed_out += 1;
                 fences::silent(ballot, &item.work, trouble(), self.canary);
@@ -215,130 +271,58 @@ impl State {
     }
 
     /// Something arrived from a primary.
-    pub(super) fn answered(&mut self, connection: usize, answer: Answer) {
+    pub(super) fn answered(&mut self, connection: usize, answer: Answer, seen: &Seen) {
         if self.connections[connection].given_up {
             return;
         }
         let link = self.connections[connection].link;
         let this = &mut self.links[link];
         this.quiet_since = self.now;
+        if seen.is_replica {
+            return self.finds_a_replica(link);
+        }
         match (this.phase, answer) {
-            (Phase::Greeting(_), Answer::Hello) => self.succeed(link, connection),
+            (Phase::Greeting(_, asked), Answer::Hello) => {
+                self.links[link].phase = Phase::Killing(connection, NOBODY);
+                self.admit(link, asked, seen);
+                self.succeed(link, connection);
+            }
             (Phase::Killing(_, id), Answer::Killed(ended)) => {
                 this.succession.killed(id, Some(ended));
                 self.succeed(link, connection);
             }
-            (Phase::Up(_), answer) => {
-                let mut item = this.sent.pop_front().expect("an answer to something that was sent");
-                if item.raise.is_some() && item.answer.is_none() {
+            (Phase::Up(_), answer) => match this.sent.pop_front().expect("an answer to something that was sent") {
+                Sent::Look(asked) => drop(self.vouch(link, asked, seen, true)),
+                Sent::Item(mut item) if item.raise.is_some() && item.answer.is_none() => {
                     item.answer = Some(answer);
-                    return this.sent.push_front(item);
+                    this.sent.push_front(Sent::Item(item));
                 }
-                self.tell(item, answer);
-            }
+                Sent::Item(item) => {
+                    let wrong = self.vouch(link, item.asked, seen, false);
+                    self.tell(*item, answer, wrong);
+                }
+            },
             (phase, answer) => unreachable!("{answer:?} in {phase:?}"),
         }
     }
 
     /// All that was sent for an operation has been answered.
-    fn tell(&mut self, item: Item, last: Answer) {
+    fn tell(&mut self, item: Item, last: Answer, wrong: Option<Trouble>) {
         let Some(mut ballot) = item.ballot else { return };
+        let mut told = |raise: &Work, granted: bool, answer: &Answer| match &wrong {
+            None => self.fences.told(raise, granted, answer),
+            Some(_) => RaiseVote::Silent,
+        };
         let answer = match (&item.raise, item.answer) {
             (Some(raise), Some(first)) => {
-                ballot.raised(self.fences.told(raise, is_grant(&first), &last));
+                ballot.raised(told(raise, is_grant(&first), &last));
                 first
             }
-            _ if matches!(last, Answer::Raise(_)) => Answer::Raise(self.fences.told(&item.work, true, &last)),
+            _ if matches!(last, Answer::Raise(_)) => Answer::Raise(told(&item.work, true, &last)),
             _ => last,
         };
-        ballot.answer(answer);
-    }
-
-    /// Ends the former connections, one after the other; then the link is up.
-    fn succeed(&mut self, link: usize, connection: usize) {
-        if let Some(id) = self.links[link].succession.next_to_kill(RUN) {
-            self.links[link].phase = Phase::Killing(connection, id);
-            self.send(connection, Request::Kill(id));
-        } else {
-            let late = self.random.between(0, self.clock_error);
-            let shown = self.primaries[self.links[link].primary].wall_clock(self.now) - late;
-            self.links[link].clock_seen = (shown, self.now);
-            self.links[link].phase = Phase::Up(connection);
-            self.flush(link);
-        }
-    }
-
-    pub(super) fn open(&mut self, link: usize) {
-        let Some(connection) = self.connect(link) else {
-            let at = self.now + self.random.between(5_000, 30_000);
-            return self.schedule(at, Event::Open { link });
-        };
-        self.links[link].phase = Phase::Greeting(connection);
-        self.links[link].quiet_since = self.now;
-        self.send(connection, Request::Hello);
-        self.listen_on(link, connection);
-    }
-
-    fn listen_on(&mut self, link: usize, connection: usize) {
-        let this = &mut self.links[link];
-        if this.is_owed() && !this.listening {
-            this.listening = true;
-            let at = this.quiet_since + SILENCE_TIMEOUT;
-            self.schedule(at, Event::Silence { link, connection });
-        }
-    }
-
-    /// Gives the connection up when nothing was heard for too long.
-    pub(super) fn listen(&mut self, link: usize, connection: usize) {
-        let this = &mut self.links[link];
-        if this.connection() != Some(connection) {
-            return;
-        }
-        this.listening = false;
-        if this.is_owed() && this.quiet_since + SILENCE_TIMEOUT <= self.now {
-            self.lose(link);
-        } else {
-            self.listen_on(link, connection);
-        }
-    }
-
-    /// The link's connection is lost: what was sent is silent, what was not is unsent, withdrawals stay owed.
-    pub(super) fn lose(&mut self, link: usize) {
-        let Some(connection) = self.links[link].connection() else { return };
-        self.connections[connection].given_up = true;
-        self.incidents.links_lost += 1;
-        let this = &mut self.links[link];
-        self.checker.history.add_event(
-            self.now,
-            Actor::Proxy(this.proxy),
-            "loses its link to primary",
-            this.primary as u64,
-        );
-        // A greeting alone leaves nothing behind.
-        if this.is_owed() && !matches!(this.phase, Phase::Greeting(_)) && self.canary != Some(Canary::NoKill) {
-            if self.canary == Some(Canary::OnlyTheLastKilled) {
-                this.succession = Succession::default();
-            }
-            this.succession.bury(i64::try_from(connection).expect("few connections"), RUN);
-        }
-        this.phase = Phase::Down;
-        this.listening = false;
-        this.flushing = false;
-        let unanswered = std::mem::take(&mut this.sent);
-        let waiting = std::mem::take(&mut this.queue);
-        for mut item in unanswered {
-            if let Some(ballot) = item.ballot.take() {
-                fences::silent(ballot, &item.work, Trouble::ConnectionLost, self.canary);
-            }
-            if item.is_owed() {
-                self.links[link].queue.push_back(item);
-            }
-        }
-        for item in waiting {
-            self.refuse(link, item);
-        }
-        let at = self.now + self.random.between(2_000, 40_000);
-        self.schedule(at, Event::Open { link });
+        let wrong = self.wrong_with(&answer, wrong);
+        ballot.answer(answer, wrong.as_ref());
     }
 }
 

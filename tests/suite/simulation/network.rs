@@ -18,14 +18,15 @@ use tokio::sync::Notify;
 use super::canaries::Canary;
 use super::checker::Checker;
 use super::fences::Fences;
-use super::history::Actor;
-use super::link::{Link, is_grant};
+use super::forgetting::Forgetting;
+use super::link::Link;
 use super::notices::Notices;
 use super::order::Order;
 use super::plan::Plan;
-use super::primary::{Answer, Micros, Primary, Work};
+use super::primary::{Answer, Micros, Primary, Seen, Work};
 use super::random::Random;
 use super::sessions::Books;
+use super::vouching::Censuses;
 
 /// What travels to a primary.
 #[derive(Debug, Clone)]
@@ -35,6 +36,13 @@ pub(super) enum Request {
     /// End that connection.
     Kill(i64),
     Work(Work),
+    /// Only what every request ends with.
+    Probe,
+    /// Replace the marker, if it still is what was found.
+    Mark {
+        found: Option<Bytes>,
+        marker: Bytes,
+    },
 }
 
 #[derive(Debug)]
@@ -46,6 +54,22 @@ pub(super) enum Event {
     Answer {
         connection: usize,
         answer: Answer,
+        /// The marker and the clock, as they were right behind it.
+        seen: Seen,
+    },
+    /// A link that is up may have been idle for long.
+    Probe {
+        link: usize,
+        connection: usize,
+    },
+    /// There may be something to do about the marker.
+    Errand {
+        link: usize,
+    },
+    /// A replica becomes a primary again.
+    Promote {
+        primary: usize,
+        master: usize,
     },
     Flush {
         link: usize,
@@ -93,7 +117,7 @@ pub(super) struct Connection {
     /// It broke so that what was on its way is lost.
     pub(super) severed: bool,
     /// The primary has ended it, from this moment on.
-    killed_at: Option<Micros>,
+    pub(super) killed_at: Option<Micros>,
     /// When the last message in each direction arrives: none overtakes it.
     pub(super) last: [Micros; 2],
     /// Until when each direction is stopped.
@@ -107,7 +131,7 @@ pub(super) struct Health {
     pub(super) unreachable_until: Micros,
     /// Its memory is nearly full: it refuses to set anything now and then.
     pub(super) full_until: Micros,
-    backlog: Vec<(usize, Request)>,
+    pub(super) backlog: Vec<(usize, Request)>,
 }
 
 /// What went on, for those who want to know whether a simulation was worth its time.
@@ -122,6 +146,9 @@ pub(super) struct Incidents {
     pub(super) timed_out: u64,
     pub(super) unsent: u64,
     pub(super) notices_lost: u64,
+    /// Memories lost, and clocks moved.
+    pub(super) losses: u64,
+    pub(super) steps: u64,
 }
 
 #[derive(Debug)]
@@ -132,16 +159,23 @@ pub(super) struct State {
     pub(super) connections: Vec<Connection>,
     pub(super) checker: Checker,
     pub(super) fences: Fences,
+    pub(super) censuses: Censuses,
     pub(super) sessions: Books,
     pub(super) order: Order,
     pub(super) notices: Notices,
     pub(super) incidents: Incidents,
     pub(super) canary: Option<Canary>,
+    pub(super) forgetting: Option<Forgetting>,
+    /// How often an idle link looks.
+    pub(super) probe_interval: Micros,
     /// How many messages in a hundred are late by a little.
     pub(super) late_messages: u64,
     /// By how much a primary's clock is seen too late at most.
     pub(super) clock_error: Micros,
     pub(super) random: Random,
+    /// Proxies that have ended, until others are in their places; and when one did last.
+    pub(super) ended: Vec<usize>,
+    pub(super) ended_at: Option<Micros>,
     /// Things go wrong now.
     pub(super) stormy: bool,
     /// Commands whose futures have not ended.
@@ -177,12 +211,17 @@ impl State {
             connections: Vec::new(),
             checker: Checker::new(plan.all_keys()),
             fences: Fences::new(plan),
+            censuses: Censuses::new(plan),
             sessions: Books::default(),
             incidents: Incidents::default(),
             canary: plan.canary,
+            forgetting: plan.forgetting,
+            probe_interval: plan.probe_interval,
             late_messages: plan.pace.late_messages,
             clock_error: plan.clock_error,
             random,
+            ended: Vec::new(),
+            ended_at: None,
             stormy: false,
             under_way: 0,
             events: BTreeMap::new(),
@@ -224,8 +263,16 @@ impl State {
 
     /// Everything has arrived, every link is up and flows, and nothing is owed.
     pub(super) fn is_at_rest(&self) -> bool {
-        let travels = |event: &Event| {
-            matches!(event, Event::Arrive { .. } | Event::Answer { .. } | Event::Open { .. } | Event::Wake { .. })
+        let travels = |event: &Event| match event {
+            // These never end.
+            Event::Arrive { request: Request::Probe | Request::Mark { .. }, .. }
+            | Event::Answer { answer: Answer::Probed, .. } => false,
+            Event::Arrive { .. }
+            | Event::Answer { .. }
+            | Event::Open { .. }
+            | Event::Wake { .. }
+            | Event::Promote { .. } => true,
+            _ => false,
         };
         let flows = |link: &Link| {
             let connection = link.connection().map(|connection| &self.connections[connection]);
@@ -239,7 +286,10 @@ impl State {
         while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= self.now) {
             match entry.remove() {
                 Event::Arrive { connection, request } => self.arrive(connection, request),
-                Event::Answer { connection, answer } => self.answered(connection, answer),
+                Event::Answer { connection, answer, seen } => self.answered(connection, answer, &seen),
+                Event::Probe { link, connection } => self.probe(link, connection),
+                Event::Errand { link } => self.run_errand(link),
+                Event::Promote { primary, master } => self.promote(primary, master),
                 Event::Flush { link } => self.flush(link),
                 Event::TimeOut { link, item } => self.timed_out(link, item),
                 Event::Silence { link, connection } => self.listen(link, connection),
@@ -248,83 +298,6 @@ impl State {
                 Event::Notice { link, notice } => self.hear(link, &notice),
                 Event::Deaf { link } => self.notices.listens_to(link, false),
                 Event::Subscribe { link } => self.notices.listens_to(link, true),
-            }
-        }
-    }
-
-    fn arrive(&mut self, connection: usize, request: Request) {
-        let link = self.connections[connection].link;
-        let health = &mut self.health[self.links[link].primary];
-        if health.stalled_until > self.now || !health.backlog.is_empty() {
-            health.backlog.push((connection, request));
-        } else {
-            self.execute(connection, &request);
-        }
-    }
-
-    fn execute(&mut self, connection: usize, request: &Request) {
-        let Connection { link, killed_at, given_up, severed, .. } = self.connections[connection];
-        if severed {
-            return;
-        }
-        if killed_at.is_some_and(|killed_at| killed_at <= self.now) {
-            self.incidents.bytes_of_the_killed += 1;
-            return;
-        }
-        let answer = match request {
-            Request::Hello => Answer::Hello,
-            Request::Kill(id) => self.kill(*id),
-            Request::Work(work) => {
-                self.incidents.late_requests += u64::from(given_up);
-                let primary = self.links[link].primary;
-                let has_room = !work.sets() || self.health[primary].full_until <= self.now || self.random.percent(50);
-                let (answer, what) = if has_room {
-                    self.primaries[primary].execute(self.now, work)
-                } else {
-                    (Answer::OutOfMemory, "out of memory")
-                };
-                if is_grant(&answer) {
-                    self.fences.recorded(primary, work.token());
-                }
-                let (key, token, proxy) = (work.key(), work.token(), self.links[link].proxy as u64);
-                self.checker.history.add(self.now, key, Actor::Primary(primary), what, token, Some(proxy));
-                if let Some(notice) = work.notice() {
-                    self.publish(primary, notice);
-                }
-                answer
-            }
-        };
-        let at = self.arrival(connection, Direction::ToProxy);
-        self.schedule(at, Event::Answer { connection, answer });
-    }
-
-    /// Ends a connection. It goes on for a moment with what the primary has already read of it; until then, a further
-    /// kill finds it again.
-    fn kill(&mut self, id: i64) -> Answer {
-        let connection = usize::try_from(id).ok().and_then(|index| self.connections.get_mut(index));
-        let Some(connection) = connection else {
-            return Answer::Killed(0);
-        };
-        let lingers = self.random.between(0, 3_000);
-        let killed_at = *connection.killed_at.get_or_insert_with(|| {
-            self.incidents.kills += 1;
-            self.now + lingers
-        });
-        Answer::Killed(i64::from(killed_at > self.now))
-    }
-
-    fn wake(&mut self, primary: usize) {
-        if self.health[primary].stalled_until > self.now {
-            return;
-        }
-        let mut backlog = std::mem::take(&mut self.health[primary].backlog);
-        while !backlog.is_empty() {
-            let connection = backlog[self.random.below(backlog.len())].0;
-            let (its, others) = backlog.into_iter().partition(|(other, _)| *other == connection);
-            backlog = others;
-            let its: Vec<(usize, Request)> = its;
-            for (connection, request) in &its {
-                self.execute(*connection, request);
             }
         }
     }

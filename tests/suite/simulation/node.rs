@@ -19,11 +19,18 @@ pub(super) struct Node {
     /// The links of the same proxy, for the one canary that withdraws where it should not.
     siblings: Vec<usize>,
     address: String,
+    /// Which of its proxy's lives it belongs to.
+    life: u64,
 }
 
 impl Node {
     pub(super) fn new(world: Arc<World>, link: usize, siblings: Vec<usize>) -> Self {
-        Self { world, link, siblings, address: format!("primary-{link}:6379") }
+        let life = world.with(|state| state.censuses.lives[state.links[link].proxy]);
+        Self { world, link, siblings, address: format!("primary-{link}:6379"), life }
+    }
+
+    fn is_alive(&self, state: &State) -> bool {
+        state.censuses.lives[state.links[self.link].proxy] == self.life
     }
 }
 
@@ -34,11 +41,14 @@ impl LockNode for Node {
 
     /// The primary's clock as it is now, while the link is up.
     fn wall_clock(&self, _now: Moment) -> Option<u64> {
-        self.world.with(|state| state.wall_clock_of(self.link))
+        self.world.with(|state| if self.is_alive(state) { state.wall_clock_of(self.link) } else { None })
     }
 
     fn submit(&self, operation: Operation, timeout: Duration) {
         self.world.with(|state| {
+            if !self.is_alive(state) {
+                return;
+            }
             if let Operation::Release { resource, token, until, ticket: None, .. } = &operation
                 && state.canary == Some(Canary::TakeOverWithdrawnWhereSigned)
                 && state.checker.signed_anywhere(token)

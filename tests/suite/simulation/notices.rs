@@ -29,6 +29,12 @@ impl Notices {
         self.subscribed[link] = false;
     }
 
+    /// Another one listens from now on, and has to subscribe.
+    pub(super) fn replace(&mut self, link: usize, listener: Weak<Coordinator>) {
+        self.subscribed[link] = false;
+        self.listeners[link].0 = listener;
+    }
+
     pub(super) fn listens_to(&mut self, link: usize, listens: bool) {
         self.subscribed[link] = listens;
         let (coordinator, node) = &self.listeners[link];

@@ -26,6 +26,13 @@ struct Waiting {
     until: Micros,
 }
 
+impl Order {
+    /// The proxy has ended, and whoever stood in its lines with it.
+    pub(super) fn forget(&mut self, proxy: usize) {
+        self.waiting.retain(|waiting| waiting.proxy != proxy);
+    }
+}
+
 /// An RLOCK from the moment when its proxy took it on, until it is answered or its future dropped.
 pub(super) struct Asked {
     world: Arc<World>,

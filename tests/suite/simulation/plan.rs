@@ -8,9 +8,11 @@ use redlock_proxy::lock::{Drift, Quorum, Ttl};
 
 use super::canaries::Canary;
 use super::client::LONGEST_TTL_MS;
+use super::forgetting::Forgetting;
 use super::link::Link;
 use super::primary::{Micros, Primary};
 use super::random::Random;
+use super::vouching;
 
 /// In parts per million of the ttl: the default.
 const DRIFT_PPM: u32 = 10_000;
@@ -47,6 +49,13 @@ pub(super) const ORDINARY: Pace = Pace {
     late_messages: 0,
 };
 
+impl Pace {
+    /// What nobody asks for a longer ttl than.
+    pub(super) fn longest_ttl_ms(&self) -> u64 {
+        self.ttls_ms.into_iter().max().expect("there are some")
+    }
+}
+
 /// Many short locks on end, each with a number: a whole one may go by while the commands of another are on their way.
 const HASTY: Pace = Pace {
     owners: 20,
@@ -64,11 +73,15 @@ const HASTY: Pace = Pace {
 /// through two proxies at once.
 const IMPATIENT: Pace = Pace { owners: 100, node_timeout_ms: 110, late_messages: 10, ..ORDINARY };
 
+/// Short locks only: what a primary has forgotten is known to be over within a storm.
+const FORGETFUL: Pace = Pace { ttls_ms: [300, 500, 1_000, 1_000], ..ORDINARY };
+
 /// A kind of worlds in which other things happen than in most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
     Haste,
     Impatience,
+    Forgetfulness(Forgetting),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +106,10 @@ pub(super) struct Plan {
     pub(super) waiters: usize,
     /// How many notices in a hundred are lost.
     pub(super) notice_loss: u64,
+    /// Whether primaries forget, and proxies ask whether they have.
+    pub(super) forgetting: Option<Forgetting>,
+    /// How often an idle link looks whether they have.
+    pub(super) probe_interval: Micros,
 }
 
 impl Plan {
@@ -117,6 +134,8 @@ impl Plan {
             waiters: random.pick(&[0, 0, 3, 8]),
             notice_loss: random.pick(&[0, 0, 20, 100]),
             pace: ORDINARY,
+            forgetting: None,
+            probe_interval: 100_000,
         };
         match (canary.and_then(Canary::best_caught_in), random.between(0, 99)) {
             (Some(Mood::Haste), _) | (None, 0..=9) => plan = Self { pace: HASTY, keys: 1, clients: 2, ..plan },
@@ -125,7 +144,22 @@ impl Plan {
             }
             _ => {}
         }
+        let mut random = Random::new(seed, 6);
+        let forgetting = match canary.map(Canary::best_caught_in) {
+            Some(Some(Mood::Forgetfulness(forgetting))) => Some(forgetting),
+            None if random.percent(30) => Some(random.pick(&[Forgetting::Steps, Forgetting::Crashes])),
+            _ => None,
+        };
+        if forgetting.is_some() {
+            let probe_interval = random.pick(&[100_000, 100_000, 400_000]);
+            plan = Self { probe_interval, ..plan.forgetful(forgetting) };
+        }
         plan
+    }
+
+    /// The same, with primaries that forget.
+    pub(super) fn forgetful(self, forgetting: Option<Forgetting>) -> Self {
+        Self { pace: FORGETFUL, forgetting, misfortune_every: self.misfortune_every.max(100_000), ..self }
     }
 
     pub(super) fn drift(&self) -> Drift {
@@ -138,9 +172,14 @@ impl Plan {
     /// Primaries whose clocks run within the allowance, all fast in some worlds.
     pub(super) fn primaries(&self, random: &mut Random) -> Vec<Primary> {
         let slowest = random.pick(&[0, DRIFT_PPM, 2 * DRIFT_PPM]);
-        let primaries = (0..self.total).map(|_| {
+        let primaries = (0..self.total).map(|number| {
             let rate = i64::from(DRIFT_PPM) - i64::try_from(random.between(0, u64::from(slowest))).expect("small");
-            Primary::new(self.all_keys(), random.between(0, 1_000_000), rate, self.canary)
+            let offset = random.between(0, 1_000_000);
+            let mut primary = Primary::new(number, self.all_keys(), offset, rate, self.canary);
+            if self.forgetting.is_some() {
+                vouching::mark_as_sound(self, &mut primary);
+            }
+            primary
         });
         primaries.collect()
     }

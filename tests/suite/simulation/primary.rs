@@ -3,10 +3,13 @@
 //! The clock runs fast or slow within the allowance, and reads whole milliseconds: a record may go up to a millisecond
 //! before its time, as it may on a real server.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use redlock_proxy::lock::{
     AcquireVote, ExtendVote, FenceNumber, Holder, InspectVote, Moment, RaiseVote, ReleaseVote, SignVote, Token,
 };
+use redlock_proxy::primary::Marker;
 
 use super::canaries::Canary;
 
@@ -107,6 +110,21 @@ pub(super) enum Answer {
     Raise(RaiseVote),
     Published,
     OutOfMemory,
+    /// To a probe, and to a marking.
+    Probed,
+    /// It is a replica.
+    ReadOnly,
+}
+
+/// What a link learns of a primary with every answer.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// The process.
+    pub(super) run: Arc<str>,
+    pub(super) marker: Option<Bytes>,
+    /// What its clock shows.
+    pub(super) micros: Micros,
+    pub(super) is_replica: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -116,13 +134,36 @@ struct Record {
     expires_ms: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Primary {
+/// All that is lost with a process, unless it was saved.
+#[derive(Debug, Clone)]
+struct Memory {
     records: Vec<Option<Record>>,
     /// The fencing counters of the keys.
     counters: Vec<Option<FenceNumber>>,
-    /// How far its clock was ahead at the start.
+    marker: Option<Bytes>,
+}
+
+impl Memory {
+    fn empty(keys: usize) -> Self {
+        Self { records: vec![None; keys], counters: vec![None; keys], marker: None }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Primary {
+    number: usize,
+    memory: Memory,
+    /// What was saved last.
+    snapshot: Option<Memory>,
+    /// How often it was started again.
+    restarts: u32,
+    pub(super) is_replica: bool,
+    /// When it last got records back that were deleted since, or lost some.
+    pub(super) forgot_at: Option<Micros>,
+    /// Its clock when the simulation began, and what it has been moved by since.
     offset: Micros,
+    /// How far its clock was moved backward.
+    pub(super) set_back: Micros,
     /// Its clock's rate, in microseconds per second of the proxies' clock.
     rate: u64,
     canary: Option<Canary>,
@@ -134,9 +175,25 @@ const EPOCH: Micros = 1_763_765_000 * SECOND;
 
 impl Primary {
     /// `parts_per_million` fast (or slow, when negative).
-    pub(super) fn new(keys: usize, offset: Micros, parts_per_million: i64, canary: Option<Canary>) -> Self {
-        let rate = SECOND.checked_add_signed(parts_per_million).expect("a rate near one");
-        Self { records: vec![None; keys], counters: vec![None; keys], offset, rate, canary }
+    pub(super) fn new(
+        number: usize,
+        keys: usize,
+        offset: Micros,
+        parts_per_million: i64,
+        canary: Option<Canary>,
+    ) -> Self {
+        Self {
+            number,
+            memory: Memory::empty(keys),
+            snapshot: None,
+            restarts: 0,
+            is_replica: false,
+            forgot_at: None,
+            offset: EPOCH + offset,
+            set_back: 0,
+            rate: SECOND.checked_add_signed(parts_per_million).expect("a rate near one"),
+            canary,
+        }
     }
 
     /// Runs one operation; also tells in a word what became of it.
@@ -190,8 +247,8 @@ impl Primary {
                 _ => (Answer::Release(ReleaseVote::Lacking), "release: lacking"),
             },
             Work::Raise { key, token, number, looks } => {
-                let before = self.counters[*key];
-                self.counters[*key] = before.max(Some(*number));
+                let before = self.memory.counters[*key];
+                self.memory.counters[*key] = before.max(Some(*number));
                 let ours = !looks || self.slot(*key, clock_ms).as_ref().is_some_and(|record| record.value == *token);
                 let accepted = before.is_none_or(|before| before < *number);
                 let what = match (accepted, ours) {
@@ -206,29 +263,96 @@ impl Primary {
 
     /// What its clock shows.
     pub(super) fn wall_clock(&self, now: Micros) -> Micros {
-        EPOCH + self.clock(now)
+        self.clock(now)
     }
 
     /// Whose record lies under the key.
     pub(super) fn holder(&self, key: usize, now: Micros) -> Option<&Token> {
-        let record = self.records[key].as_ref()?;
+        let record = self.memory.records[key].as_ref()?;
         (record.expires_ms > self.clock_ms(now)).then_some(&record.value)
     }
 
     /// Somebody who goes through no proxy takes the key, for ever.
     pub(super) fn occupy(&mut self, key: usize, value: Token) {
-        self.records[key] = Some(Record { value, expires_ms: u64::MAX / 2_000 });
+        self.memory.records[key] = Some(Record { value, expires_ms: u64::MAX / 2_000_000 });
     }
 
     /// Somebody who goes through no proxy deletes the key.
     pub(super) fn vacate(&mut self, key: usize) {
-        self.records[key] = None;
+        self.memory.records[key] = None;
     }
 
     /// When the key will be free, if nobody touches it: in the past when it is free already.
     pub(super) fn free_at(&self, key: usize) -> Micros {
-        let expires_ms = self.records[key].as_ref().map_or(0, |record| record.expires_ms);
+        let expires_ms = self.memory.records[key].as_ref().map_or(0, |record| record.expires_ms);
         (expires_ms * 1_000).saturating_sub(self.offset) * SECOND / self.rate
+    }
+
+    /// Which process it is.
+    pub(super) fn run(&self) -> Arc<str> {
+        let restarts = if self.canary == Some(Canary::RunIgnored) { 0 } else { self.restarts };
+        format!("{:x}{restarts:04x}", self.number).into()
+    }
+
+    pub(super) fn seen(&self, now: Micros) -> Seen {
+        let marker = self.memory.marker.clone();
+        Seen { run: self.run(), marker, micros: self.clock(now), is_replica: self.is_replica }
+    }
+
+    /// Replaces the marker, if it still is what was found.
+    pub(super) fn mark(&mut self, found: Option<&Bytes>, marker: &Bytes) -> bool {
+        let replaces = !self.is_replica && self.memory.marker.as_ref() == found;
+        if replaces {
+            self.memory.marker = Some(marker.clone());
+        }
+        replaces
+    }
+
+    /// Its memory as it is now is what it may be started from.
+    pub(super) fn save(&mut self) {
+        self.snapshot = Some(self.memory.clone());
+    }
+
+    /// Another process, with nothing in its memory, or with what was saved last.
+    pub(super) fn restart(&mut self, now: Micros, from_snapshot: bool) {
+        self.restarts += 1;
+        self.is_replica = false;
+        self.flush(now);
+        if let Some(saved) = self.snapshot.clone().filter(|_| from_snapshot) {
+            self.memory = saved;
+        }
+    }
+
+    pub(super) fn flush(&mut self, now: Micros) {
+        self.memory = Memory::empty(self.memory.records.len());
+        self.forgot_at = Some(now);
+    }
+
+    /// It remembers from now on what the other does. (Each record ends when the other's does: with clocks an hour apart it
+    /// might lie here for an hour, which hurts nobody's lock, but does not come to an end within a world.)
+    pub(super) fn copy(&mut self, now: Micros, other: &Self) {
+        let (here, there) = (self.clock_ms(now), other.clock_ms(now));
+        self.memory = other.memory.clone();
+        self.memory.records.iter_mut().flatten().for_each(|record| {
+            record.expires_ms = here + record.expires_ms.saturating_sub(there);
+        });
+        self.forgot_at = Some(now);
+    }
+
+    /// Whether its marker is one of its own.
+    pub(super) fn is_marked(&self) -> bool {
+        let marker = self.memory.marker.as_ref().and_then(|marker| Marker::parse(marker));
+        marker.is_some_and(|marker| marker.run == self.run())
+    }
+
+    /// Moves its clock.
+    pub(super) fn step(&mut self, now: Micros, by: i64) {
+        self.offset = self.offset.checked_add_signed(by).expect("far from the beginning of time");
+        if by < 0 {
+            self.set_back += by.unsigned_abs();
+        } else {
+            self.forgot_at = Some(now);
+        }
     }
 
     fn clock(&self, now: Micros) -> Micros {
@@ -241,7 +365,7 @@ impl Primary {
 
     /// The key's place, emptied when its time has passed.
     fn slot(&mut self, key: usize, clock_ms: u64) -> &mut Option<Record> {
-        let slot = &mut self.records[key];
+        let slot = &mut self.memory.records[key];
         if slot.as_ref().is_some_and(|record| record.expires_ms <= clock_ms) {
             *slot = None;
         }

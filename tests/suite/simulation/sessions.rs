@@ -13,13 +13,13 @@ use redlock_proxy::coordinator::{AcquireRequest, Acquired, Caller, Coordinator, 
 use redlock_proxy::lock::{Token, Ttl};
 
 use super::checker::Claim;
-use super::client::{Guard, Surroundings};
 use super::entropy::{COMMAND, Command};
 use super::fences::FenceGrant;
 use super::network::State;
 use super::node::{key_of, resource_of};
 use super::primary::Micros;
 use super::random::Random;
+use super::surroundings::{Guard, Surroundings};
 
 /// What is known of the locks of sessions.
 #[derive(Debug, Default)]
@@ -66,6 +66,8 @@ pub(super) struct Bound {
     ttl_ms: u64,
     token: Token,
     tenant: Arc<Tenant>,
+    /// Which of its proxy's lives it began in.
+    life: u64,
 }
 
 pub(super) struct SessionClient {
@@ -94,7 +96,7 @@ impl SessionClient {
 
     async fn take(&mut self) -> Option<Bound> {
         let key = self.random.below(self.around.keys);
-        let proxy = self.random.below(self.around.proxies.len());
+        let proxy = self.random.below(self.around.proxies.count());
         let ttl_ms = self.random.between(200, 600);
         let late = if self.random.percent(20) { self.random.between(1_000, 60_000) } else { 0 };
         self.take_through(proxy, key, ttl_ms, late).await
@@ -107,6 +109,7 @@ impl SessionClient {
         let ttl = Ttl::from_millis(ttl_ms).expect("a ttl in range");
         let coordinator = self.coordinator(proxy);
         let tenant = Tenant::new(client as u64, world.clock().now());
+        let life = world.with(|state| state.censuses.lives[proxy]);
         let seat = coordinator.reserve(&tenant).expect("there are seats enough");
         let (asked, fence) = (self.now(), self.random.percent(self.around.pace.fenced));
         let id = world.with(|state| state.checker.acquire_asked(state.now, key, client, false, proxy));
@@ -145,7 +148,7 @@ impl SessionClient {
                 state.fenced(key, FenceGrant { token, number, client, owned: false, asked, at });
             }
         });
-        Some(Bound { key, proxy, ttl_ms, token, tenant })
+        Some(Bound { key, proxy, ttl_ms, token, tenant, life })
     }
 
     /// Lets the proxy keep the lock for a while, and ends it in one way or another.
@@ -187,6 +190,10 @@ impl SessionClient {
     fn look(&self, bound: &Bound) -> bool {
         let confirmed = self.coordinator(bound.proxy).bound_until(&resource_of(bound.key), &bound.token);
         self.around.world.with(|state| {
+            if state.censuses.lives[bound.proxy] != bound.life {
+                // Its connection is gone with the proxy, and nobody renews it.
+                return false;
+            }
             let Some(until) = confirmed else {
                 state.checker.extend_lost(state.now, bound.key, &bound.token);
                 state.sessions.of_tokens.get_mut(&bound.token).expect("it was bound").is_over = true;
@@ -214,7 +221,7 @@ impl SessionClient {
 
     /// Releases through another proxy; the one that keeps it has to find that out.
     pub(super) async fn release_elsewhere(&mut self, bound: &Bound) {
-        let other = (bound.proxy + 1) % self.around.proxies.len();
+        let other = (bound.proxy + 1) % self.around.proxies.count();
         let is_released = self.release(bound, other).await == Some(true);
         let now = self.now();
         self.around.world.with(|state| {
@@ -251,7 +258,7 @@ impl SessionClient {
     }
 
     fn coordinator(&self, proxy: usize) -> Arc<Coordinator> {
-        Arc::clone(&self.around.proxies[proxy])
+        self.around.proxies.get(proxy)
     }
 
     async fn sleep(&mut self, shortest: Micros, longest: Micros) {

@@ -35,6 +35,7 @@ tally! {
     renewals, renewals_failed, put_back, sessions_lost,
     waits_granted, waits_expired, waits_abandoned, notices_heard, notices_lost,
     links_lost, connections_killed, requests_of_killed_connections, requests_of_given_up_links, timed_out, unsent,
+    memories_lost, clock_steps, proxies_started_anew, quarantines,
 }
 
 impl Tally {
@@ -71,6 +72,10 @@ impl Tally {
             requests_of_given_up_links: incidents.late_requests,
             timed_out: incidents.timed_out,
             unsent: incidents.unsent,
+            memories_lost: incidents.losses,
+            clock_steps: incidents.steps,
+            proxies_started_anew: world.censuses.lives.iter().sum(),
+            quarantines: world.censuses.quarantines(),
         }
     }
 }

@@ -40,6 +40,15 @@ impl State {
         self.stormy = true;
         let link = self.random.below(self.links.len());
         let primary = self.links[link].primary;
+        if let Some(forgetting) = self.forgetting {
+            if self.random.percent(30) {
+                let saved = self.random.below(self.primaries.len());
+                self.primaries[saved].save();
+            }
+            if self.random.percent(30) {
+                return self.forgetfulness(forgetting, link);
+            }
+        }
         match self.random.between(0, 99) {
             0..=35 => {
                 let lasts = self.random.between(50_000, 900_000);
