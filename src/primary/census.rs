@@ -67,8 +67,10 @@ pub enum Tail {
     Quarantined(Amnesia, Duration),
     /// They do not: the primary belongs to another set.
     Foreign(Arc<str>),
-    /// They do not: this is older than what is known, or of another process than the one that has this address now.
+    /// They do not: this is older than what is known.
     Superseded,
+    /// They do not: another process has this address now.
+    Elsewhere,
 }
 
 /// What a link is to do about the marker of its primary.
@@ -126,21 +128,19 @@ impl Census {
 
     /// A link to this primary has been lost.
     pub fn lost(&mut self, node: NodeId) {
-        let member = &mut self.members[node.index()];
-        member.links = member.links.saturating_sub(1);
-        member.is_writing = false;
+        self.members[node.index()].disconnect();
     }
 
     /// The server says that it is a replica: what it remembers becomes another's.
     pub fn is_replica(&mut self, node: NodeId) {
-        self.members[node.index()].lose(Amnesia::RoleChanged);
+        self.members[node.index()].become_replica();
     }
 
     /// The tail of a batch that was sent to the process `run`.
     pub fn tail(&mut self, node: NodeId, run: &str, look: &Look) -> Tail {
         let now = look.clock.answered;
         if self.members[node.index()].run.as_deref() != Some(run) {
-            return Tail::Superseded;
+            return Tail::Elsewhere;
         }
         let before = self.soundness(node, now);
         let is_unchanged = self.members[node.index()].shows(look.marker.as_ref());
@@ -210,7 +210,7 @@ impl Census {
                 let until = since.after(self.quarantine());
                 (MarkerState::Sound, Some(marker.clone()), discounted.map_or(until, |other| other.max(until)))
             }
-            (None, _) if member.founds => (MarkerState::Sound, None, now),
+            (None, _) if member.founds.is_some_and(|at| now < at.after(SECOND_LOOK)) => (MarkerState::Sound, None, now),
             (None, _) => {
                 let patience = self.rules.at_once.filter(|_| self.is_new()).unwrap_or_default();
                 (MarkerState::Forgot, None, member.unmarked_since.unwrap_or(now).after(SECOND_LOOK.max(patience)))
@@ -254,7 +254,7 @@ impl Census {
     /// Whether the primary is about to be marked as sound, or waits for all others to be found new, too.
     pub fn may_found(&self, node: NodeId) -> bool {
         let member = &self.members[node.index()];
-        member.founds || (self.rules.at_once.is_some() && member.value().is_none() && self.is_new())
+        member.founds.is_some() || (self.rules.at_once.is_some() && member.value().is_none() && self.is_new())
     }
 
     /// Takes note of a look. False when it is older than what is known.
@@ -265,16 +265,19 @@ impl Census {
         let (was_marked, former) = (member.was_marked, member.known);
         member.looked_at = member.looked_at.max(Some(clock.asked));
         member.is_writing = false;
-        if member.clock.look(*clock).is_some() {
+        let has_stepped = member.clock.look(*clock).is_some();
+        let is_newest = member.find(marker.as_ref(), clock, &self.rules);
+        let is_marked_since = member.known != former && member.is_known_to_have_forgotten();
+        if has_stepped && !is_marked_since {
+            // Behind the look at the marker: one that is new, and says nothing of a loss, may be older than the step.
             member.step.get_or_insert(clock.answered);
         }
-        let is_newest = member.find(marker.as_ref(), clock, &self.rules);
         if let Some(marker) = member.marker().filter(|_| member.known != former) {
             self.longest = self.longest.max(marker.max_ttl);
             self.quarantines += u64::from(marker.state == MarkerState::Forgot);
         }
         self.stirred |= was_marked != self.members[node.index()].was_marked;
-        self.found_if_new();
+        self.found_if_new(clock.answered);
         if self.members.iter().any(|member| member.step.is_some()) {
             self.judge_steps(clock.answered);
         }
@@ -295,11 +298,11 @@ impl Census {
     }
 
     /// All primaries have answered, and none was ever marked: they may vote at once where that is configured.
-    fn found_if_new(&mut self) {
+    fn found_if_new(&mut self, now: Moment) {
         let is_new = |member: &Member| member.links > 0 && member.has_met() && member.value().is_none();
         if self.rules.at_once.is_some() && self.is_new() && self.members.iter().all(is_new) {
-            self.members.iter_mut().for_each(|member| member.founds = true);
-            self.stirred = true;
+            self.stirred |= self.members.iter().any(|member| member.founds.is_none());
+            self.members.iter_mut().for_each(|member| member.founds = Some(now));
         }
     }
 
@@ -326,8 +329,10 @@ impl Census {
     fn judge_steps(&mut self, now: Moment) {
         let is_ripe = |index: usize, since: Moment| {
             let others = self.members.iter().enumerate().filter(|(other, _)| *other != index);
-            let mut open = others.map(|(_, member)| member).filter(|member| member.links > 0 && member.step.is_none());
-            now >= self.judged_at(since) || open.all(|member| member.looked_at >= Some(since))
+            // Those that are away as well: where all links were lost together, it was the proxy that slept.
+            let mut calm =
+                others.map(|(_, member)| member).filter(|member| member.run.is_some() && member.step.is_none());
+            now >= self.judged_at(since) || calm.all(|member| member.looked_at >= Some(since))
         };
         let stepped: Vec<(usize, Moment)> =
             self.members.iter().enumerate().filter_map(|(index, member)| Some((index, member.step?))).collect();

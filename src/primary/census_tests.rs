@@ -2,6 +2,9 @@
 
 use super::*;
 
+#[path = "census_clock_tests.rs"]
+mod clocks;
+
 const RUN: &str = "a1";
 const SECOND: u64 = 1_000_000;
 /// The quarantine under these rules: 60 s, 1 % and 2 ms of drift, 50 ms of a round.
@@ -232,72 +235,6 @@ fn who_was_a_replica_may_have_another_memory_under_its_own_marker() {
 }
 
 #[test]
-fn a_clock_that_steps_alone_is_a_loss_once_all_others_have_been_looked_at() {
-    let mut world = World::sound(3);
-    world.ahead[0] = 3_600_000_000;
-    assert_eq!(world.batch(0), Tail::Quarantined(Amnesia::ClockStepped, QUARANTINE));
-    let before = world.marker(0);
-    world.batch(0);
-    assert_eq!(world.marker(0), before, "it may be a clock that all share");
-    world.batch(1);
-    world.census.lost(node(0));
-    // The step is remembered over a reconnect, and so is the base line.
-    assert_eq!(world.admit(0), Soundness::Quarantined(Amnesia::ClockStepped, QUARANTINE));
-    world.batch(2);
-    world.batch(0);
-    assert_eq!(world.marker(0).state, MarkerState::Forgot);
-    assert_ne!(world.marker(0).epoch, before.epoch);
-    world.live(62);
-    assert_eq!(world.soundness(0), Soundness::Sound);
-}
-
-#[test]
-fn a_step_is_judged_in_time_when_another_primary_is_silent() {
-    let mut world = World::sound(3);
-    world.ahead[0] = 3_600_000_000;
-    world.batch(0);
-    world.pass(Duration::from_millis(1_900));
-    world.batch(0);
-    assert_eq!(world.marker(0).state, MarkerState::Sound);
-    world.pass(Duration::from_millis(200));
-    world.batch(0);
-    assert_eq!(world.marker(0).state, MarkerState::Forgot);
-}
-
-#[test]
-fn a_step_of_too_many_clocks_is_the_proxys_own_matter() {
-    let mut world = World::sound(3);
-    world.ahead = vec![3_600_000_000; 3];
-    let before: Vec<Marker> = (0..3).map(|index| world.marker(index)).collect();
-    (0..3).for_each(|index| assert_ne!(world.batch(index), Tail::Counts));
-    world.live(60);
-    for (index, before) in before.iter().enumerate() {
-        assert_eq!(
-            (&world.marker(index), world.amnesia(index)),
-            (before, Some(Amnesia::ClockStepped)),
-            "nothing is written"
-        );
-    }
-    world.live(2);
-    assert!((0..3).all(|index| world.batch(index) == Tail::Counts));
-}
-
-#[test]
-fn a_step_backward_is_none_and_one_in_quarantine_begins_it_anew() {
-    let mut world = World::sound(3);
-    world.ahead[0] = -3_600_000_000;
-    assert_eq!(world.batch(0), Tail::Counts);
-    world.markers[1] = None;
-    world.live(30);
-    let epoch = world.marker(1).epoch;
-    world.ahead[1] = 1_000_000;
-    world.live(3);
-    assert_ne!(world.marker(1).epoch, epoch);
-    world.live(40);
-    assert_eq!(world.amnesia(1), Some(Amnesia::ClockStepped));
-}
-
-#[test]
 fn a_quarantine_lasts_as_long_as_any_marker_says_and_no_ttl_is_longer_than_every_marker_allows() {
     let mut world = World::new(3, false);
     for (index, millis) in [30_000, 90_000, 60_000].into_iter().enumerate() {
@@ -343,5 +280,39 @@ fn what_is_older_than_what_is_known_changes_nothing_and_counts_nothing() {
     let former = world.runs[1].clone();
     world.restart(1, None);
     let look = world.look(1);
-    assert_eq!(world.census.tail(node(1), &former, &look), Tail::Superseded);
+    assert_eq!(world.census.tail(node(1), &former, &look), Tail::Elsewhere);
+}
+
+#[test]
+fn a_primary_that_was_about_to_be_founded_is_not_marked_as_sound_when_its_link_was_away() {
+    let mut world = World::new(3, true);
+    (0..3).for_each(|index| drop(world.admit(index)));
+    // The link breaks before its marker is written. Another proxy marks it, grants, and it is flushed.
+    world.census.lost(node(2));
+    (0..2).for_each(|index| drop(world.batch(index)));
+    world.pass(Duration::from_secs(100));
+    world.admit(2);
+    world.live(2);
+    assert_eq!(world.marker(2).state, MarkerState::Forgot);
+    // The same when the link lives and its errand is late.
+    let mut world = World::new(3, true);
+    (0..3).for_each(|index| drop(world.admit(index)));
+    (0..2).for_each(|index| drop(world.batch(index)));
+    world.pass(SECOND_LOOK);
+    world.batch(2);
+    assert_eq!(world.marker(2).state, MarkerState::Forgot);
+}
+
+#[test]
+fn a_marker_that_was_written_before_a_change_of_roles_says_nothing_of_it() {
+    let mut world = World::sound(3);
+    world.census.lost(node(0));
+    // Another proxy marks it; then it is a replica for a while, of one that has that marker too.
+    let marker = Marker { epoch: Epoch(u128::MAX), ..world.marker(0) };
+    world.markers[0] = Some(marker.encode());
+    world.census.is_replica(node(0));
+    assert_eq!(world.admit(0), Soundness::Quarantined(Amnesia::RoleChanged, QUARANTINE));
+    world.batch(0);
+    assert_eq!(world.marker(0).state, MarkerState::Forgot);
+    assert_ne!(world.marker(0).epoch, marker.epoch);
 }

@@ -264,7 +264,10 @@ fn settle<V: Vote>(
 fn cast<V: Vote>(ticket: &mut Ticket<V>, vote: V, wrong: Option<&Trouble>) -> bool {
     match wrong {
         None => ticket.cast(vote, None),
-        Some(trouble @ Trouble::Quarantined(..)) => ticket.cast(vote.quarantined(), Some(trouble.clone())),
+        // Where nothing is left it may have ended before this was answered: nothing is to be made of what is missing then.
+        Some(trouble @ Trouble::Quarantined(_, left)) if !left.is_zero() => {
+            ticket.cast(vote.quarantined(), Some(trouble.clone()))
+        }
         Some(trouble) => ticket.cast(V::SILENT, Some(trouble.clone())),
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::dialect::Dialect;
 use super::operation::{self, Settled};
 use crate::coordinator::{Operation, Trouble};
+use crate::limits::HOLDER_BYTES;
 use crate::lock::Moment;
 use crate::protocol::Answer;
 
@@ -181,7 +182,9 @@ impl Pipeline {
     /// when nothing was asked.
     pub(super) fn answered(&mut self, answer: Answer) -> Result<bool, Answer> {
         let Some(batch) = self.batches.front() else { return Err(answer) };
-        self.answers.push_back(answer);
+        // No holder, and not worth the memory until the batch is settled.
+        let is_long = matches!(&answer, Answer::Bulk(value) if value.len() > HOLDER_BYTES);
+        self.answers.push_back(if is_long { Answer::Oversized } else { answer });
         Ok(self.answers.len() == batch.replies)
     }
 

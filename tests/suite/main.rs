@@ -27,5 +27,6 @@ mod session;
 mod several;
 mod shutdown;
 mod simulation;
+mod storm;
 mod traps;
 mod waiting;

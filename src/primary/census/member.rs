@@ -36,8 +36,8 @@ pub(super) struct Member {
     pub(super) discounted: Option<(Option<Epoch>, Moment)>,
     /// When the newest look was begun.
     pub(super) looked_at: Option<Moment>,
-    /// All primaries are new and may vote at once.
-    pub(super) founds: bool,
+    /// When all primaries were found to be new, and free to vote at once.
+    pub(super) founds: Option<Moment>,
     /// A marker is being written.
     pub(super) is_writing: bool,
     /// None is written before.
@@ -98,7 +98,7 @@ impl Member {
             step: None,
             discounted: None,
             looked_at: None,
-            founds: false,
+            founds: None,
             is_writing: false,
             rests_until: Moment::from_micros(0),
         }
@@ -109,7 +109,7 @@ impl Member {
         self.run = Some(run.into());
         self.found = None;
         self.unmarked_since = None;
-        self.founds = false;
+        self.founds = None;
         self.reason = Amnesia::Restarted;
     }
 
@@ -124,6 +124,11 @@ impl Member {
             Some((Found::Marked(marker, _), _)) => Some(marker),
             _ => None,
         }
+    }
+
+    /// Whether the newest look found the mark of a loss.
+    pub(super) fn is_known_to_have_forgotten(&self) -> bool {
+        self.marker().is_some_and(|marker| marker.state == MarkerState::Forgot)
     }
 
     /// What the newest look found, as it lies there.
@@ -155,6 +160,24 @@ impl Member {
             (None, None) => Unaware::Unmet,
         };
         self.loss = Some((loss, unaware));
+    }
+
+    /// It is a replica now: whatever is found there later, even in the same process, may be another's memory under its own
+    /// marker.
+    pub(super) fn become_replica(&mut self) {
+        self.found = None;
+        self.unmarked_since = None;
+        self.founds = None;
+        self.loss = Some((Amnesia::RoleChanged, Unaware::Unmet));
+    }
+
+    /// A link to it has been lost.
+    pub(super) fn disconnect(&mut self) {
+        self.links = self.links.saturating_sub(1);
+        self.is_writing = false;
+        if self.links == 0 {
+            self.founds = None;
+        }
     }
 
     /// Its clock has stepped, and it is not known to have lost anything by that: until then it does not count for this
@@ -219,7 +242,7 @@ impl Member {
         }
         self.was_marked = true;
         self.unmarked_since = None;
-        self.founds = false;
+        self.founds = None;
     }
 }
 

@@ -217,7 +217,8 @@ impl<'a> Service<'a> {
 
     /// Tells the inbox how much there is that it does not see, so that what is full is full.
     fn count(&self) {
-        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len());
+        let unfinished = self.again.len() + self.refused.len();
+        self.inbox.set_unanswered(self.pipeline.len() + self.queue.len() + unfinished);
     }
 
     fn encode(&mut self, queued: Queued, call: Call) {
@@ -286,6 +287,7 @@ impl<'a> Service<'a> {
                 (Soundness::Quarantined(amnesia, left), Some(Trouble::Quarantined(amnesia, left)))
             }
             Tail::Foreign(set) => return Err(Trouble::OfAnotherSet(set)),
+            Tail::Elsewhere => return Err(Trouble::ConnectionLost),
             Tail::Superseded => {
                 (vouching.soundness(self.settings.node, look.clock.answered), Some(Trouble::ConnectionLost))
             }

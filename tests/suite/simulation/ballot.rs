@@ -93,7 +93,9 @@ impl Ballot {
 fn cast<V: Vote>(mut ticket: Ticket<V>, vote: V, wrong: Option<&Trouble>) {
     match wrong {
         None => ticket.cast(vote, None),
-        Some(trouble @ Trouble::Quarantined(..)) => ticket.cast(vote.quarantined(), Some(trouble.clone())),
+        Some(trouble @ Trouble::Quarantined(_, left)) if !left.is_zero() => {
+            ticket.cast(vote.quarantined(), Some(trouble.clone()))
+        }
         Some(trouble) => ticket.cast(V::SILENT, Some(trouble.clone())),
     };
 }

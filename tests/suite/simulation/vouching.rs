@@ -166,7 +166,7 @@ impl State {
             _ if canary == Some(Canary::QuarantineOff) => None,
             Tail::Counts => None,
             Tail::Quarantined(loss, left) => Some(Trouble::Quarantined(loss, left)),
-            Tail::Superseded => Some(Trouble::ConnectionLost),
+            Tail::Superseded | Tail::Elsewhere => Some(Trouble::ConnectionLost),
             Tail::Foreign(set) => unreachable!("there is no other set than this one: {set}"),
         }
     }
