@@ -365,7 +365,7 @@ fn a_thousand_seeds_hold_no_lock_twice() {
         ("splits", tally.splits, 5),
         ("extensions", tally.extensions, 4),
         ("releases", tally.releases, 8),
-        ("renewals", tally.renewals, 5),
+        ("renewals", tally.renewals, 3),
         ("withdrawals", tally.withdrawals, 100),
         ("fences", tally.fences, 10),
         ("fences of take-overs", tally.fences_of_take_overs, 1),
