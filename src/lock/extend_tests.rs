@@ -9,7 +9,7 @@ use super::*;
 
 /// N, Q, the votes in the order in which they come, the verdict with the last of them; before it there is none.
 ///
-/// e extended · l lacks it · u unknown · . not answered yet
+/// e extended · l lacks it · f lacks it, quarantined · u unknown · . not answered yet
 const TABLE: &str = "
     1 1 .         wait
     1 1 e         extended
@@ -27,6 +27,10 @@ const TABLE: &str = "
     3 2 ell       lost
     3 2 uul       no-quorum
     3 2 elu       no-quorum
+    3 2 fl.       wait
+    3 2 fle       no-quorum
+    3 2 ffl       no-quorum
+    3 2 fee       extended
     3 3 eel       lost
 
     4 3 eeu.      wait
@@ -110,7 +114,8 @@ impl Walked for Round {
     type Vote = ExtendVote;
     type Verdict = ExtendVerdict;
 
-    const VOTES: [ExtendVote; 3] = [ExtendVote::Extended, ExtendVote::Lacking, ExtendVote::Unknown];
+    const VOTES: &'static [ExtendVote] =
+        &[ExtendVote::Extended, ExtendVote::Lacking, ExtendVote::Forgot, ExtendVote::Unknown];
 
     fn new(needed: usize, total: usize) -> Self {
         Self { needed, heard: vec![None; total], verdict: None, machine: Extend::new(quorum(needed, total)) }
@@ -127,7 +132,10 @@ impl Walked for Round {
             (0..self.heard.len()).filter(|&index| self.heard[index].is_some_and(counts)).map(node).collect()
         };
         assert_eq!(self.machine.extended(), those(|vote| vote == ExtendVote::Extended), "{told:?}");
-        assert_eq!(self.machine.answered(), those(|vote| vote != ExtendVote::Unknown), "{told:?}");
+        assert_eq!(self.machine.lacking(), those(|vote| vote == ExtendVote::Lacking), "{told:?}");
+        assert_eq!(self.machine.forgot(), those(|vote| vote == ExtendVote::Forgot), "{told:?}");
+        let answered = those(|vote| matches!(vote, ExtendVote::Extended | ExtendVote::Lacking));
+        assert_eq!(self.machine.answered(), answered, "{told:?}");
         assert!(self.verdict.is_some() || self.heard.contains(&None), "all answered, nothing decided: {told:?}");
     }
 
@@ -159,6 +167,7 @@ fn extension_at(needed: usize, total: usize, votes: &str, verdict: Option<Extend
         let vote = match letter {
             'e' => ExtendVote::Extended,
             'l' => ExtendVote::Lacking,
+            'f' => ExtendVote::Forgot,
             'u' => ExtendVote::Unknown,
             _ => panic!("{letter:?} is no vote"),
         };
@@ -187,7 +196,7 @@ fn each_verdict_comes_with_the_vote_that_makes_it_certain_and_not_before() {
         extension_at(needed.parse().expect("Q"), total.parse().expect("N"), votes, verdict);
         rows += 1;
     }
-    assert_eq!(rows, 51, "every row was read");
+    assert_eq!(rows, 55, "every row was read");
 }
 
 #[test]

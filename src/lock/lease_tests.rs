@@ -175,6 +175,20 @@ fn a_record_is_put_back_where_it_was_absent_and_never_set() {
 }
 
 #[test]
+fn a_record_is_put_back_where_it_was_forgotten_as_often_as_it_is_whoever_set_it() {
+    let mut lease = Lease::offered(confirmed(0, 30_000), NodeSet::EMPTY, nodes(&[4]), &FOR_EVER);
+    let asked = confirmed(10_000, 30_000);
+    assert_eq!(lease.put_back(NodeSet::EMPTY, nodes(&[1]), asked, ms(10_001)), None, "nobody was told");
+    lease.hand_over(ms(0), &FOR_EVER);
+    for _ in 0..2 {
+        let put_back = lease.put_back(nodes(&[0]), nodes(&[1, 4]), asked, ms(10_021));
+        assert_eq!(put_back, Some((nodes(&[1, 4]), ttl(29_979))));
+    }
+    lease.end();
+    assert_eq!(lease.put_back(NodeSet::EMPTY, nodes(&[1]), asked, ms(10_022)), None, "a release wins");
+}
+
+#[test]
 fn retries_spread_over_their_range() {
     for failures in [0, 1, 3, 200] {
         let bound = Duration::from_millis(100) * (1 << failures.min(3)) / 24;

@@ -98,7 +98,7 @@ impl Walked for Round {
     type Vote = ReleaseVote;
     type Verdict = ReleaseVerdict;
 
-    const VOTES: [ReleaseVote; 3] = [ReleaseVote::Deleted, ReleaseVote::Lacking, ReleaseVote::Unknown];
+    const VOTES: &'static [ReleaseVote] = &[ReleaseVote::Deleted, ReleaseVote::Lacking, ReleaseVote::Unknown];
 
     fn new(needed: usize, total: usize) -> Self {
         Self { needed, heard: vec![None; total], verdict: None, machine: Release::new(quorum(needed, total)) }

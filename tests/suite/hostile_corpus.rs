@@ -4,17 +4,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use support::{
-    ByteClient, Kind, PATIENCE, Proxy, ProxyOptions, Server, ServerOptions, Value, eventually, shared, unique_key,
-};
+use support::{Kind, PATIENCE, Proxy, ProxyOptions, Server, ServerOptions, eventually, shared, unique_key};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{granted, patient, start};
+use crate::common::{Bystander, patient, start};
 
 /// So many bytes of a stream come one by one.
 const DRIPPED_BYTES: usize = 150;
@@ -33,23 +29,6 @@ fn streams() -> Vec<Vec<u8>> {
         b"PING\r\n".repeat(10_000),
     ]);
     streams
-}
-
-/// Locks and unlocks until it is told to stop; beside an upstream it writes and reads as well. Tells how often it did.
-async fn locks_and_unlocks(mut client: ByteClient, relayed: bool, stop: Arc<AtomicBool>) -> u32 {
-    let key = unique_key("bystander");
-    let mut rounds = 0;
-    while !stop.load(Ordering::Relaxed) {
-        if relayed {
-            let value = rounds.to_string();
-            assert_eq!(client.call(&["SET", &key, &value]).await, Value::simple("OK"));
-            assert_eq!(client.call(&["GET", &key]).await, Value::bulk(&value));
-        }
-        let lock = granted(&client.call(&["RLOCK", &key, "30000"]).await);
-        assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
-        rounds += 1;
-    }
-    rounds
 }
 
 /// Sends a stream and its end, and reads whatever comes back, until that has an end too.
@@ -98,8 +77,7 @@ async fn nobody_is_harmed(options: ProxyOptions, relayed: bool) {
     // The streams take locks whose names others may use.
     let proxy = start(options.set("key_prefix", unique_key("corpus"))).await;
     let streams = streams();
-    let stop = Arc::new(AtomicBool::new(false));
-    let bystander = tokio::spawn(locks_and_unlocks(proxy.connect().await, relayed, Arc::clone(&stop)));
+    let bystander = Bystander::beside(&proxy, relayed).await;
 
     // What is opened once, and then stays, is open after the first pass.
     for stream in &streams {
@@ -118,9 +96,7 @@ async fn nobody_is_harmed(options: ProxyOptions, relayed: bool) {
     let returned = async || proxy.footprint().descriptors <= descriptors;
     eventually(returned, format_args!("only {descriptors} descriptors to be open")).await;
 
-    stop.store(true, Ordering::Relaxed);
-    let rounds = bystander.await.expect("the bystander was served");
-    assert!(rounds > 1, "{rounds} rounds");
+    bystander.was_served().await;
     let log = proxy.log();
     assert!(!log.contains("panicked") && !log.contains("ended by a bug"), "{log}");
     assert_eq!(proxy.exit_status(), None);

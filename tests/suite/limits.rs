@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use support::resp::encode_command;
 use support::{Action, ByteClient, Kind, PATIENCE, Proxy, ProxyOptions, ScriptedNode, Value, eventually, shared};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::common::{Lock, PROXY, granted, patient, start};
+use crate::common::{Lock, PROXY, granted, patient, start, with_descriptors};
 
 /// More than any kernel buffers on the way.
 const FLOOD_BYTES: usize = 64 * 1024 * 1024;
@@ -331,13 +330,9 @@ async fn operations_per_primary_bound_what_waits_for_a_slow_primary() {
 
 #[tokio::test]
 async fn too_few_descriptors_are_said_at_the_start_and_lower_the_connections() {
-    let folder = TempDir::new().expect("a folder");
-    let script = folder.path().join("few-descriptors");
-    std::fs::write(&script, format!("#!/bin/sh\nulimit -n 200 && exec {PROXY} \"$@\"\n")).expect("it can be written");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&script, executable).expect("its owner may");
+    let (_folder, program) = with_descriptors(200);
     let fleet = shared(Kind::any(), 3).await;
-    let proxy = Proxy::start(&script, patient(fleet.addresses()).await_ready()).await;
+    let proxy = Proxy::start(&program, patient(fleet.addresses()).await_ready()).await;
     let line = proxy.wait_for_log("limits.connections is lowered").await;
     assert!(line.contains("from 10000 to ") && line.contains("ulimit -n"), "{line}");
     assert_eq!(proxy.counter("descriptor_limit").await, 200);

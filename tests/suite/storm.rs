@@ -1,48 +1,20 @@
 //! Thousands of clients that come together, lock, and go together; and clients that send and never read. Whoever is beside them is
 //! served, and afterwards the proxy is what it was.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{ByteClient, Fleet, Kind, Proxy, Value, eventually, unique_key};
-use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::common::{Lock, PROXY, SESSION_TTL, patient, start};
+use crate::common::{Bystander, SESSION_TTL, need_descriptors, patient, start, with_descriptors};
 
 /// As many as descriptors allow on a machine where a process may have 20,000.
 const CLIENTS: usize = 9_000;
 /// How many connect at a time: fewer than the system keeps waiting for the proxy to accept them.
 const AT_A_TIME: usize = 500;
-
-/// Lets this process have as many descriptors as it may.
-fn raise_descriptor_limit() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a process may have what it may have");
-    let room = maximum.is_none_or(|maximum| maximum > CLIENTS as u64 + 1_000);
-    assert!(room, "this test needs {CLIENTS} descriptors and some: raise the hard limit (ulimit -Hn)");
-}
-
-/// Somebody who locks and unlocks all the time. Gives how often.
-fn neighbour(proxy: &Proxy, stop: &Arc<AtomicBool>) -> JoinHandle<u32> {
-    let (address, stop) = (proxy.address(), Arc::clone(stop));
-    tokio::spawn(async move {
-        let mut client = ByteClient::connect(address).await;
-        let (key, mut turns) = (unique_key("neighbour"), 0);
-        while !stop.load(Ordering::Relaxed) {
-            let reply = client.call(&["RLOCK", &key, "60000"]).await;
-            let lock = Lock::of(&reply).expect("nobody else wants it");
-            assert_eq!(client.call(&["RUNLOCK", &key, &lock.token]).await, Value::Integer(1));
-            turns += 1;
-        }
-        turns
-    })
-}
 
 /// One client that comes, takes a lock of its session, and waits for the sign to go.
 async fn come(address: String, number: usize, prefix: String) -> std::io::Result<(ByteClient, Value)> {
@@ -97,12 +69,11 @@ async fn is_over(proxy: &Proxy, fleet: &Fleet, descriptors: usize, prefix: &str)
 
 #[tokio::test]
 async fn thousands_of_clients_come_and_go_and_nothing_of_them_is_left() {
-    raise_descriptor_limit();
+    need_descriptors(CLIENTS as u64 + 1_000);
     let fleet = Fleet::start(Kind::any(), 3).await;
     let proxy = start(patient(fleet.addresses())).await;
-    let stop = Arc::new(AtomicBool::new(false));
     let before = proxy.footprint().descriptors;
-    let beside = neighbour(&proxy, &stop);
+    let bystander = Bystander::beside(&proxy, false).await;
     for round in 0..2 {
         let prefix = format!("{}:", unique_key("storm"));
         let granted = storm(&proxy, CLIENTS, &prefix).await;
@@ -110,22 +81,17 @@ async fn thousands_of_clients_come_and_go_and_nothing_of_them_is_left() {
         // Or there is no room for all of the next.
         eventually(async || proxy.counter("connected_clients").await == 2, "all but two to be gone").await;
     }
-    stop.store(true, Ordering::Relaxed);
-    assert!(beside.await.expect("it was served") > 0);
+    bystander.was_served().await;
     is_over(&proxy, &fleet, before, "storm").await;
     assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
 #[tokio::test]
 async fn with_too_few_descriptors_some_are_turned_away_and_the_proxy_lives() {
-    raise_descriptor_limit();
-    let folder = TempDir::new().expect("a folder");
-    let script = folder.path().join("few-descriptors");
-    std::fs::write(&script, format!("#!/bin/sh\nulimit -n 300 && exec {PROXY} \"$@\"\n")).expect("it can be written");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&script, executable).expect("its owner may");
+    need_descriptors(3_000);
+    let (_folder, program) = with_descriptors(300);
     let fleet = Fleet::start(Kind::any(), 3).await;
-    let proxy = Proxy::start(&script, patient(fleet.addresses()).await_ready()).await;
+    let proxy = Proxy::start(&program, patient(fleet.addresses()).await_ready()).await;
     let (before, prefix) = (proxy.footprint().descriptors, unique_key("storm"));
     let granted = storm(&proxy, 2_000, &prefix).await;
     assert!((20..300).contains(&granted), "{granted} of 2,000 had a lock");
@@ -151,8 +117,7 @@ async fn clients_that_flood_and_never_read_take_no_memory_and_hold_nobody_up() {
     const MIB: u64 = 1024 * 1024;
     let fleet = Fleet::start(Kind::any(), 3).await;
     let proxy = start(patient(fleet.addresses())).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let beside = neighbour(&proxy, &stop);
+    let bystander = Bystander::beside(&proxy, false).await;
     let (descriptors, memory) = (proxy.footprint().descriptors, proxy.footprint().resident_bytes);
     let mut floods = JoinSet::new();
     for number in 0..8 {
@@ -166,8 +131,7 @@ async fn clients_that_flood_and_never_read_take_no_memory_and_hold_nobody_up() {
     // 32 clients, with a buffer in each direction and replies of the proxy's own up to their limit at the worst.
     let taken = proxy.footprint().resident_bytes.saturating_sub(memory);
     assert!(taken < 32 * 8 * MIB, "{} MiB", taken / MIB);
-    stop.store(true, Ordering::Relaxed);
-    assert!(beside.await.expect("it was served") > 0);
+    bystander.was_served().await;
     let back = async || proxy.footprint().descriptors <= descriptors;
     eventually(back, format_args!("only {descriptors} descriptors to be open")).await;
 }

@@ -17,11 +17,12 @@ pub fn extend(data: &[u8]) {
         let letter = script.letter();
         match letter {
             Some(b'+') => time.pass(script.digit().unwrap_or(0)),
-            Some(letter @ (b'e' | b'l' | b'u')) => {
+            Some(letter @ (b'e' | b'l' | b'f' | b'u')) => {
                 let Some(node) = script.node(quorum) else { continue };
                 let vote = match letter {
                     b'e' => ExtendVote::Extended,
                     b'l' => ExtendVote::Lacking,
+                    b'f' => ExtendVote::Forgot,
                     _ => ExtendVote::Unknown,
                 };
                 core.handle_vote(node, vote);
@@ -37,6 +38,7 @@ pub fn extend(data: &[u8]) {
         let (extended, lacking) = (those(ExtendVote::Extended), those(ExtendVote::Lacking));
         assert_eq!((core.extended(), core.lacking()), (extended, lacking), "{core:?}");
         assert_eq!(core.answered(), extended.union(lacking), "{core:?}");
+        assert_eq!(core.forgot(), those(ExtendVote::Forgot), "{core:?}");
         assert_eq!(core.is_complete(), said.iter().all(Option::is_some), "{core:?}");
         if letter.is_none() {
             assert!(verdict.is_some() || !core.is_complete(), "everybody has been heard of: {core:?}");

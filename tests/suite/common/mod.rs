@@ -6,6 +6,8 @@
 //! * `records`: what the primaries have of it.
 //! * `sessions`: locks that live as long as a connection.
 //! * `scripted`: primaries that say what a real server cannot be made to say.
+//! * `bystander`: somebody who must be served meanwhile.
+//! * `descriptors`: few of them for the program, many for the test.
 //! * `wall_clock`: a time of day that can be set.
 //! * `random`: choices that are the same in each run.
 //! * `environment`: how much of it is wanted.
@@ -14,6 +16,8 @@
 //! process shares, [`Rig::shared`]. One that cuts connections has relays and a proxy of its own ([`Rig::shared_relayed`]); one that
 //! kills servers, or counts what they have done, has its own servers too ([`Rig::direct`], [`Rig::relayed`]).
 
+mod bystander;
+mod descriptors;
 mod environment;
 mod locks;
 mod proxies;
@@ -24,6 +28,8 @@ mod scripted;
 mod sessions;
 mod wall_clock;
 
+pub(crate) use bystander::Bystander;
+pub(crate) use descriptors::{need_descriptors, with_descriptors};
 pub(crate) use environment::from_environment;
 pub(crate) use locks::{LONGEST_TTL, Lock, drift, granted, reasons, take, take_at_last};
 pub(crate) use proxies::{

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 /// Numbers that look random and are the same in each run (`SplitMix64`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// One of several streams of the same seed, so that a change in what one draws leaves the luck of the others as it was.
+    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
+        Self(Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93)).bits())
     }
 
     /// The next 64 bits.
@@ -23,6 +28,16 @@ impl Random {
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         // Any bias is far below what a test could notice.
         usize::try_from(self.bits() % limit as u64).expect("below a usize")
+    }
+
+    /// One of `low..=high`.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.bits() % (high - low + 1)
+    }
+
+    /// Whether it is one of so many cases in a hundred.
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.bits() % 100 < chance
     }
 
     /// One of these.

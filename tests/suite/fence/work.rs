@@ -92,7 +92,7 @@ impl Work {
             let client = &mut clients[random.below(PROXIES)];
             let key = random.below(self.keys.len());
             let succeeded = match random.below(20) {
-                0..=3 => self.wait_in_line(client, &name, key).await,
+                0..=3 => self.pass(client, &name, key, &["WAIT", WAIT]).await,
                 4 => self.ask(client, &name, &[key], SHORT_TTL, &[]).await.pop().flatten().is_some(),
                 5..=7 => self.take_over(&mut clients, &name, key, &mut random).await,
                 8..=11 => self.pass_around(&mut clients, &name, key, &mut random).await,
@@ -113,6 +113,13 @@ impl Work {
         !held.is_empty()
     }
 
+    /// One lock, and at once back again. Whether it was had.
+    async fn pass(&self, client: &mut ByteClient, name: &str, key: usize, options: &[&str]) -> bool {
+        let held: Vec<_> = self.ask(client, name, &[key], TTL, options).await.into_iter().flatten().collect();
+        self.give_back(client, &held).await;
+        !held.is_empty()
+    }
+
     /// One lock through this proxy and that, as fast as can be: each proxy begins where its own look at the clocks says.
     async fn pass_around(
         &self,
@@ -124,17 +131,9 @@ impl Work {
         let mut succeeded = false;
         for _ in 0..2 * PROXIES {
             let client = &mut clients[random.below(PROXIES)];
-            let held: Vec<_> = self.ask(client, name, &[key], TTL, &[]).await.into_iter().flatten().collect();
-            self.give_back(client, &held).await;
-            succeeded |= !held.is_empty();
+            succeeded |= self.pass(client, name, key, &[]).await;
         }
         succeeded
-    }
-
-    async fn wait_in_line(&self, client: &mut ByteClient, name: &str, key: usize) -> bool {
-        let held: Vec<_> = self.ask(client, name, &[key], TTL, &["WAIT", WAIT]).await.into_iter().flatten().collect();
-        self.give_back(client, &held).await;
-        !held.is_empty()
     }
 
     /// A lock with an owner, who asks for it again through this proxy and that, and does not always read what it is told.

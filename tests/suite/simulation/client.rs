@@ -21,8 +21,8 @@ use super::node::resource_of;
 use super::order::Asked;
 use super::plan::Pace;
 use super::primary::Micros;
-use super::random::Random;
 use super::surroundings::{Guard, Surroundings};
+use crate::common::Random;
 
 /// A lock in a client's hands.
 #[derive(Debug, Clone)]

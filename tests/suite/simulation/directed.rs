@@ -14,10 +14,10 @@ use super::forgetting::Forgetting;
 use super::network::State;
 use super::plan::{ORDINARY, Pace, Plan};
 use super::primary::Micros;
-use super::random::Random;
 use super::sessions::SessionClient;
 use super::surroundings::Surroundings;
 use super::{begin, keep_leases, on_a_paused_clock, start_anew};
+use crate::common::Random;
 
 /// The session's ttl: it is renewed every 200 ms.
 const TTL_MS: u64 = 600;
@@ -47,7 +47,7 @@ impl Stage {
     }
 
     async fn of(plan: Plan) -> Self {
-        let mut random = Random::new(plan.seed, 3);
+        let mut random = Random::stream(plan.seed, 3);
         let (around, driver) = begin(&plan, &mut random, &Arc::default());
         let keepers = keep_leases(&around);
         around.world.with(|state| state.distance.fill(200));
@@ -58,7 +58,7 @@ impl Stage {
 
     /// Asks for a lock of three seconds on behalf of another client.
     async fn take(&self, number: usize, proxy: usize) -> bool {
-        let mut client = Client::new(number, false, Random::new(1, 1), Arc::clone(&self.around));
+        let mut client = Client::new(number, false, Random::stream(1, 1), Arc::clone(&self.around));
         client.take_in_line(0, proxy, 0).await.is_some()
     }
 

@@ -9,7 +9,7 @@ use redlock_proxy::coordinator::{Caller, Entropy};
 use super::canaries::Canary;
 use super::checker::Claim;
 use super::network::World;
-use super::random::Random;
+use crate::common::Random;
 
 tokio::task_local! {
     /// The command on whose behalf tokens are made.
@@ -49,7 +49,7 @@ impl SeededEntropy {
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         let is_asked_for = COMMAND.try_with(|command| {
-            let mut random = Random::new(self.seed ^ command.number, 1);
+            let mut random = Random::stream(self.seed ^ command.number, 1);
             let is_token = bytes.len() > 8;
             let is_further = is_token && command.tokens.fetch_add(1, Ordering::Relaxed) > 0;
             if is_further && command.caller.has_left() {
@@ -58,16 +58,16 @@ impl Entropy for SeededEntropy {
             }
             if !(is_token && self.canary == Some(Canary::TokenReused)) {
                 let drawn = command.drawn.fetch_add(1, Ordering::Relaxed);
-                random = Random::new(random.next(), (command.attempt << 32) + drawn);
+                random = Random::stream(random.bits(), (command.attempt << 32) + drawn);
             }
             for part in bytes.chunks_mut(8) {
-                part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]);
+                part.copy_from_slice(&random.bits().to_le_bytes()[..part.len()]);
             }
         });
         if is_asked_for.is_err() {
             let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
             assert!(bytes.len() <= 8, "tokens are drawn for commands only");
-            bytes.copy_from_slice(&Random::new(self.seed, 1_000 + drawn).next().to_le_bytes()[..bytes.len()]);
+            bytes.copy_from_slice(&Random::stream(self.seed, 1_000 + drawn).bits().to_le_bytes()[..bytes.len()]);
         }
     }
 }

@@ -16,9 +16,9 @@ use super::network::Event;
 use super::node::resource_of;
 use super::plan::{ORDINARY, Plan};
 use super::primary::Micros;
-use super::random::Random;
 use super::surroundings::Surroundings;
 use super::{begin, on_a_paused_clock};
+use crate::common::Random;
 
 /// How many stand in the line of each proxy.
 const WAITERS: usize = 3;
@@ -29,7 +29,8 @@ const HAND_OVER: Duration = Duration::from_millis(1_500);
 /// Somebody holds the lock, and everybody else waits for it at once. Who has it lets it go.
 pub(super) async fn is_served(plan: &Plan, around: &Arc<Surroundings>, first: usize) {
     let key = plan.keys;
-    let client = |number: usize| Client::new(number, false, Random::new(plan.seed, number as u64), Arc::clone(around));
+    let client =
+        |number: usize| Client::new(number, false, Random::stream(plan.seed, number as u64), Arc::clone(around));
     let mut holder = client(first);
     let Some(held) = holder.take_in_line(key, 0, 1).await else { return };
     let mut waiting = Vec::new();
@@ -83,7 +84,7 @@ fn in_calm_worlds(body: &impl AsyncFn(&Arc<Surroundings>, Micros)) {
             let plan = Plan::new(seed, None);
             let quorum = Quorum::majority(plan.total).expect("a handful");
             let plan = Plan { notice_loss: 0, proxies: 2, quorum, pace: ORDINARY, ..plan };
-            let (around, driver) = begin(&plan, &mut Random::new(seed, 3), &Arc::default());
+            let (around, driver) = begin(&plan, &mut Random::stream(seed, 3), &Arc::default());
             // Every link is up, and every subscription there.
             tokio::time::sleep(Duration::from_millis(100)).await;
             let slowest = around.world.with(|state| 2 * state.distance.iter().copied().max().expect("there are links"));

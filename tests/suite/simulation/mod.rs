@@ -33,7 +33,6 @@ mod opening;
 mod order;
 mod plan;
 mod primary;
-mod random;
 mod server;
 mod sessions;
 mod surroundings;
@@ -60,10 +59,10 @@ use self::network::{Event, State, World};
 use self::node::Node;
 use self::plan::Plan;
 use self::primary::Micros;
-use self::random::Random;
 use self::sessions::SessionClient;
 use self::surroundings::{Proxies, Surroundings};
 use self::tally::Tally;
+use crate::common::Random;
 use crate::common::from_environment;
 
 /// How long clients are at work before the network heals.
@@ -116,7 +115,7 @@ fn on_a_paused_clock<T>(world: impl Future<Output = T>) -> T {
 /// A world that goes on by itself, in which nobody does anything yet.
 fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Surroundings>, JoinHandle<()>) {
     let primaries = plan.primaries(random);
-    let mut state = State::new(plan, primaries, Random::new(plan.seed, 4));
+    let mut state = State::new(plan, primaries, Random::stream(plan.seed, 4));
     (0..state.links.len()).for_each(|link| state.schedule(0, Event::Open { link }));
     let world = World::new(state, Clock::runtime());
     let coordinators = || Proxies::new((0..plan.proxies).map(|proxy| coordinator(plan, &world, proxy, counters)));
@@ -139,7 +138,7 @@ fn begin(plan: &Plan, random: &mut Random, counters: &Arc<Counters>) -> (Arc<Sur
 }
 
 async fn live(plan: Plan) -> Result<Outcome, Box<Broken>> {
-    let (mut random, counters) = (Random::new(plan.seed, 3), Arc::default());
+    let (mut random, counters) = (Random::stream(plan.seed, 3), Arc::default());
     let (around, driver) = begin(&plan, &mut random, &counters);
     let mut keepers = keep_leases(&around);
     let world = Arc::clone(&around.world);
@@ -210,20 +209,20 @@ async fn weather_a_storm(
     let first = storm * plan.clients;
     let mut clients: Vec<_> = (first..first + plan.clients)
         .map(|number| {
-            let luck = Random::new(plan.seed, 100 + number as u64);
+            let luck = Random::stream(plan.seed, 100 + number as u64);
             let client = Client::new(number, random.percent(plan.pace.owners), luck, Arc::clone(around));
             tokio::spawn(client.live(end))
         })
         .collect();
     for number in 0..plan.waiters {
         let number = 100 * (storm + 1) + number;
-        let luck = Random::new(plan.seed, 100 + number as u64);
+        let luck = Random::stream(plan.seed, 100 + number as u64);
         let client = Client::new(number, luck.clone().percent(20), luck, Arc::clone(around));
         clients.push(tokio::spawn(client.patient().live(end)));
     }
     for number in 0..plan.sessions {
         let number = 500 + 100 * storm + number;
-        let client = SessionClient::new(number, Random::new(plan.seed, number as u64), Arc::clone(around));
+        let client = SessionClient::new(number, Random::stream(plan.seed, number as u64), Arc::clone(around));
         clients.push(tokio::spawn(client.live(end)));
     }
     while world.now() < end && !world.is_over() {
@@ -306,7 +305,7 @@ async fn every_lock_is_free_in_the_end(plan: &Plan, around: &Arc<Surroundings>) 
 }
 
 async fn take_through_every_proxy(plan: &Plan, around: &Arc<Surroundings>, number: usize, key: usize) {
-    let mut client = Client::new(number, false, Random::new(plan.seed, number as u64), Arc::clone(around));
+    let mut client = Client::new(number, false, Random::stream(plan.seed, number as u64), Arc::clone(around));
     for proxy in 0..plan.proxies {
         if !client.take_at_ease(key, proxy).await && !around.world.is_over() {
             let what = format!("all is well, and proxy {proxy} does not get a free lock");

@@ -24,9 +24,9 @@ use super::notices::Notices;
 use super::order::Order;
 use super::plan::Plan;
 use super::primary::{Answer, Micros, Primary, Seen, Work};
-use super::random::Random;
 use super::sessions::Books;
 use super::vouching::Censuses;
+use crate::common::Random;
 
 /// What travels to a primary.
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use super::client::LONGEST_TTL_MS;
 use super::forgetting::Forgetting;
 use super::link::Link;
 use super::primary::{Micros, Primary};
-use super::random::Random;
 use super::vouching;
+use crate::common::Random;
 
 /// In parts per million of the ttl: the default.
 const DRIFT_PPM: u32 = 10_000;
@@ -114,7 +114,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(seed: u64, canary: Option<Canary>) -> Self {
-        let mut random = Random::new(seed, 2);
+        let mut random = Random::stream(seed, 2);
         let total = random.pick(&[3, 3, 4, 5, 5]);
         let needed = total / 2 + 1 + usize::from(random.percent(10));
         let sound = Quorum::new(needed, total).expect("a majority, and never more than all");
@@ -127,7 +127,7 @@ impl Plan {
             proxies: random.pick(&[2, 2, 3]),
             keys: random.pick(&[1, 2, 2]),
             clients: random.pick(&[3, 4, 5]),
-            sessions: Random::new(seed, 5).pick(&[0, 1, 2]),
+            sessions: Random::stream(seed, 5).pick(&[0, 1, 2]),
             impatience: random.pick(&[20, 50, 80]),
             clock_error: random.pick(&[1_000, 20_000, 1_000_000]),
             misfortune_every: random.pick(&[30_000, 100_000, 300_000]),
@@ -144,7 +144,7 @@ impl Plan {
             }
             _ => {}
         }
-        let mut random = Random::new(seed, 6);
+        let mut random = Random::stream(seed, 6);
         let forgetting = match canary.map(Canary::best_caught_in) {
             Some(Some(Mood::Forgetfulness(forgetting))) => Some(forgetting),
             None if random.percent(30) => Some(random.pick(&[Forgetting::Steps, Forgetting::Crashes])),

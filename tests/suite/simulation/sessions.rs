@@ -18,8 +18,8 @@ use super::fences::FenceGrant;
 use super::network::State;
 use super::node::{key_of, resource_of};
 use super::primary::Micros;
-use super::random::Random;
 use super::surroundings::{Guard, Surroundings};
+use crate::common::Random;
 
 /// What is known of the locks of sessions.
 #[derive(Debug, Default)]

@@ -222,7 +222,7 @@ impl State {
         if self.links[link].up().is_none() || self.is_sound(link) {
             return;
         }
-        let epoch = Epoch(u128::from(self.random.next()) << 64 | u128::from(self.random.next()));
+        let epoch = Epoch(u128::from(self.random.bits()) << 64 | u128::from(self.random.bits()));
         let now = Moment::from_micros(self.now);
         let Some((node, census)) = self.census(link) else { return };
         match census.errand(node, now, epoch) {

@@ -4,30 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::{Direction, Fault, Kind, ScriptedNode, Value, eventually, shared, unique_key};
+use support::{ByteClient, Direction, Fault, Kind, Proxy, Relay, ScriptedNode, Value, eventually, shared, unique_key};
 use tokio::task::JoinSet;
 
 use crate::common::{
     LONGEST_TTL, Rig, granted, no_primary_holds, patient, relays, scripted, settled, start, take_at_last, timed,
 };
 
+/// Two proxies with a client each in front of two primaries. Each is late at the other's first: begun together, their attempts
+/// always split the votes.
+async fn rivals(kind: Kind, settings: &[(&str, u64)]) -> ([Proxy; 2], [ByteClient; 2], Vec<Relay>) {
+    let servers = shared(kind, 2).await;
+    let late = relays(servers);
+    let proxies = [
+        start(patient([servers[0].address(), late[1].address()]).set_all(settings)).await,
+        start(patient([late[0].address(), servers[1].address()]).set_all(settings)).await,
+    ];
+    for relay in &late {
+        relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10)));
+    }
+    let clients = [proxies[0].connect().await, proxies[1].connect().await];
+    (proxies, clients, late)
+}
+
 /// Trap 35.
 #[tokio::test]
 async fn contenders_that_split_the_votes_do_not_stay_in_step() {
     const ROUNDS: usize = 10;
     for &kind in Kind::all() {
-        let servers = shared(kind, 2).await;
-        // Each proxy is late at the other's first server: begun together, their attempts always split.
-        let late = relays(servers);
         let settings = [("attempts", 100), ("node_timeout_ms", 500), ("retry_delay_ms", 25)];
-        let proxies = [
-            start(patient([servers[0].address(), late[1].address()]).set_all(&settings)).await,
-            start(patient([late[0].address(), servers[1].address()]).set_all(&settings)).await,
-        ];
-        for relay in &late {
-            relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10)));
-        }
-        let mut clients = [proxies[0].connect().await, proxies[1].connect().await];
+        let (proxies, mut clients, _late) = rivals(kind, &settings).await;
         for round in 0..ROUNDS {
             let key = unique_key("trap35");
             for client in &mut clients {
@@ -82,17 +88,8 @@ async fn a_refusal_is_told_at_once_and_nobody_sleeps_after_the_last_attempt() {
 async fn lines_of_two_proxies_that_split_the_votes_are_both_served() {
     const ROUNDS: usize = 5;
     for &kind in Kind::all() {
-        let servers = shared(kind, 2).await;
-        let late = relays(servers);
         let settings = [("node_timeout_ms", 500), ("retry_delay_ms", 25)];
-        let proxies = [
-            start(patient([servers[0].address(), late[1].address()]).set_all(&settings)).await,
-            start(patient([late[0].address(), servers[1].address()]).set_all(&settings)).await,
-        ];
-        for relay in &late {
-            relay.set(Direction::ToServer, Fault::latency(Duration::from_millis(10)));
-        }
-        let mut clients = [proxies[0].connect().await, proxies[1].connect().await];
+        let (proxies, mut clients, _late) = rivals(kind, &settings).await;
         for _ in 0..ROUNDS {
             let key = unique_key("trap35");
             for client in &mut clients {

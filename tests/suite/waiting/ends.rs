@@ -6,17 +6,14 @@ use std::time::Duration;
 use support::{ByteClient, Kind, Value, eventually, shared, unique_key};
 use tokio::process::Command;
 
-use super::{LONG, Pair, Watch, queued, release};
-use crate::common::{LONGEST_TTL, Lock, granted, patient, start};
+use super::{Held, LONG, Pair, Watch, queued, release};
+use crate::common::{LONGEST_TTL, Lock, granted, outlive, patient, start};
 
 #[tokio::test]
 async fn a_client_whose_stream_ends_leaves_the_line_at_once_and_is_told() {
     for &kind in Kind::all() {
         let pair = Pair::start(kind).await;
-        let [mut watch, _] = pair.watches().await;
-        let key = unique_key("leaves");
-        let mut holder = pair.proxies[0].connect().await;
-        let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+        let Held { mut watch, key, mut holder, lock } = pair.held("leaves").await;
         // The first in line, and one behind it.
         let first = queued(&pair.proxies[0], &mut watch, 0, &key, &[]).await;
         let second = queued(&pair.proxies[0], &mut watch, 1, &key, &[]).await;
@@ -38,10 +35,7 @@ async fn a_client_whose_stream_ends_leaves_the_line_at_once_and_is_told() {
 async fn whoever_is_behind_a_dead_client_is_served() {
     for &kind in Kind::all() {
         let pair = Pair::start(kind).await;
-        let [mut watch, _] = pair.watches().await;
-        let key = unique_key("dead");
-        let mut holder = pair.proxies[0].connect().await;
-        let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+        let Held { mut watch, key, mut holder, lock } = pair.held("dead").await;
 
         let port = pair.proxies[0].port().to_string();
         let mut process = Command::new("redis-cli");
@@ -86,10 +80,7 @@ async fn the_end_of_a_client_is_seen_behind_more_commands_than_it_may_have_under
 #[tokio::test]
 async fn the_end_of_a_client_is_seen_behind_its_last_word() {
     let pair = Pair::start(Kind::any()).await;
-    let [mut watch, _] = pair.watches().await;
-    let key = unique_key("quit");
-    let mut holder = pair.proxies[0].connect().await;
-    let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+    let Held { mut watch, key, mut holder, lock } = pair.held("quit").await;
     for last in ["QUIT\r\n", "*1\r\n$nonsense\r\n"] {
         let mut client = queued(&pair.proxies[0], &mut watch, 0, &key, &[]).await;
         client.send_raw(last).await;
@@ -104,10 +95,7 @@ async fn the_end_of_a_client_is_seen_behind_its_last_word() {
 async fn whose_time_is_up_is_told_that_somebody_else_holds_it() {
     for &kind in Kind::all() {
         let pair = Pair::start(kind).await;
-        let [mut watch, _] = pair.watches().await;
-        let key = unique_key("expired");
-        let mut holder = pair.proxies[0].connect().await;
-        let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+        let Held { mut watch, key, mut holder, lock } = pair.held("expired").await;
         let mut clients = Vec::new();
         for _ in 0..20 {
             let mut client = pair.proxies[0].connect().await;
@@ -127,12 +115,9 @@ async fn whose_time_is_up_is_told_that_somebody_else_holds_it() {
 #[tokio::test]
 async fn whoever_has_waited_has_the_whole_of_its_validity() {
     let pair = Pair::start(Kind::any()).await;
-    let [mut watch, _] = pair.watches().await;
-    let key = unique_key("whole");
-    let mut holder = pair.proxies[0].connect().await;
-    let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+    let Held { mut watch, key, mut holder, lock } = pair.held("whole").await;
     let mut waiter = queued(&pair.proxies[0], &mut watch, 0, &key, &[]).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    outlive(&pair.fleet[0], "3000").await;
     release(&mut holder, &key, &lock).await;
     let lock = granted(&waiter.read_reply().await);
     assert!(lock.validity > 60_000 - 602 - 2_500, "the time in line was taken off: {lock:?}");

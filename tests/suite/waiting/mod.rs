@@ -20,7 +20,7 @@ mod wakes;
 
 use std::time::Duration;
 
-use support::{ByteClient, Fleet, Kind, PATIENCE, Proxy, Value, shared};
+use support::{ByteClient, Fleet, Kind, PATIENCE, Proxy, Value, shared, unique_key};
 
 use crate::common::{LONGEST_TTL, Lock, granted, patient, start};
 
@@ -75,9 +75,25 @@ impl Pair {
         Self { fleet, proxies }
     }
 
+    /// A lock that is taken, with the first proxy watched.
+    async fn held(&self, name: &str) -> Held {
+        let (watch, key) = (Watch::on(&self.proxies[0]).await, unique_key(name));
+        let mut holder = self.proxies[0].connect().await;
+        let lock = granted(&holder.call(&["RLOCK", &key, LONGEST_TTL]).await);
+        Held { watch, key, holder, lock }
+    }
+
     async fn watches(&self) -> [Watch; 2] {
         [Watch::on(&self.proxies[0]).await, Watch::on(&self.proxies[1]).await]
     }
+}
+
+/// A lock that somebody holds through the first proxy of a pair, and who watches that.
+struct Held {
+    watch: Watch,
+    key: String,
+    holder: ByteClient,
+    lock: Lock,
 }
 
 /// A client that stands in line, behind so many others of its proxy.
