@@ -61,6 +61,11 @@ torture: ## faults of every kind at random for MINUTES=30, while clients watch; 
 	$(test_environment) $(CARGO) run --locked --release --package torture -- --minutes $(or $(MINUTES),30) \
 	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(SET:%=--set %)
 
+.PHONY: bench
+bench: ## what a lock costs, next to the least it can cost; QUICK=1 to see whether it works
+	@scripts/tools redis
+	$(test_environment) $(CARGO) run --locked --release --package bench -- $(if $(QUICK),--rounds 1 --seconds 0.3)
+
 .PHONY: doc
 doc: ## the library's documentation; a warning fails
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
