@@ -62,9 +62,10 @@ torture: ## faults of every kind at random for MINUTES=30, while clients watch; 
 	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(SET:%=--set %)
 
 .PHONY: bench
-bench: ## what a lock costs, next to the least it can cost; QUICK=1 to see whether it works
+bench: ## locks and the relay, next to the least they can cost; QUICK=1 to see whether it works
 	@scripts/tools redis
 	$(test_environment) $(CARGO) run --locked --release --package bench -- $(if $(QUICK),--rounds 1 --seconds 0.3)
+	$(test_environment) $(CARGO) run --locked --release --package bench --bin relay -- $(if $(QUICK),--rounds 1 --quick)
 
 .PHONY: doc
 doc: ## the library's documentation; a warning fails

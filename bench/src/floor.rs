@@ -2,9 +2,8 @@
 //!
 //! A bare client in the generator's own process sends what the proxy would send for a lock and its release, and nothing
 //! else: no marker, no look at a clock, nobody in between. One connection to each primary, which all virtual clients
-//! share, so that what they send at a time is one write. A lock is had, and released, as soon as a quorum says so.
-
-use std::mem;
+//! share, so that what they send at a time is one write. A lock is had, and released, as soon as a quorum says so; several
+//! locks as one when a quorum has said so for the last of them, since each primary answers in order.
 
 use support::{Fleet, Server, Value};
 
@@ -64,29 +63,41 @@ pub struct Floor {
 
 #[derive(Debug)]
 struct Client {
-    key: Vec<u8>,
+    keys: Vec<Vec<u8>>,
     token: Vec<u8>,
-    /// Even while it locks (or is about to), odd while it releases. Replies of a former step come after its quorum.
-    step: u32,
+    /// Even while it locks (or is about to), odd while it releases. Replies of a former phase come after its quorum.
+    phase: u32,
+    /// Primaries that have answered for the last key of this phase.
     votes: usize,
 }
 
+impl Client {
+    /// What is asked for, of each of the keys.
+    fn asks(&self, client: usize) -> impl Iterator<Item = (&[u8], Ask)> {
+        let last = self.keys.len() - 1;
+        let ask = move |place| Ask { client, step: self.phase << 1 | u32::from(place == last) };
+        self.keys.iter().enumerate().map(move |(place, key)| (&key[..], ask(place)))
+    }
+}
+
 impl Floor {
-    /// As many clients as there are keys; a line to each primary is expected.
-    pub fn new(keys: impl IntoIterator<Item = String>, ttl_ms: u64, delete: Delete) -> Self {
-        let client = |key: String| Client { key: key.into_bytes(), token: Vec::new(), step: 0, votes: 0 };
+    /// A client for each of these sets of keys; a line to each primary is expected.
+    pub fn new(keys: impl IntoIterator<Item = Vec<Vec<u8>>>, ttl_ms: u64, delete: Delete) -> Self {
+        let client = |keys| Client { keys, token: Vec::new(), phase: 0, votes: 0 };
         let clients = keys.into_iter().map(client).collect();
         Self { delete, ttl_ms: ttl_ms.to_string().into_bytes(), clients, signed: 0 }
     }
 
-    fn release(&mut self, client: usize, lines: &mut Lines) {
-        let Client { key, token, step, .. } = &self.clients[client];
-        let ask = Ask { client, step: *step };
+    fn release(&self, number: usize, lines: &mut Lines) {
+        let client = &self.clients[number];
+        let token = &client.token;
         for line in 0..lines.count() {
-            match &self.delete {
-                Delete::Delex => lines.send(line, ask, &[b"DELEX", key, b"IFEQ", token]),
-                Delete::Delifeq => lines.send(line, ask, &[b"DELIFEQ", key, token]),
-                Delete::Script(digest) => lines.send(line, ask, &[b"EVALSHA", digest, b"1", key, token]),
+            for (key, ask) in client.asks(number) {
+                match &self.delete {
+                    Delete::Delex => lines.send(line, ask, &[b"DELEX", key, b"IFEQ", token]),
+                    Delete::Delifeq => lines.send(line, ask, &[b"DELIFEQ", key, token]),
+                    Delete::Script(digest) => lines.send(line, ask, &[b"EVALSHA", digest, b"1", key, token]),
+                }
             }
         }
     }
@@ -97,33 +108,32 @@ impl Work for Floor {
         self.clients.len()
     }
 
-    fn begin(&mut self, client: usize, lines: &mut Lines) {
+    fn begin(&mut self, number: usize, lines: &mut Lines) {
         self.signed += 1;
-        let Client { key, token, step, .. } = &mut self.clients[client];
+        let client = &mut self.clients[number];
         // 40 hex digits, like the proxy's; unlike those they need not be unguessable.
-        *token = format!("{:040x}", self.signed).into_bytes();
+        client.token = format!("{:040x}", self.signed).into_bytes();
         for line in 0..lines.count() {
-            let ask = Ask { client, step: *step };
-            lines.send(line, ask, &[b"SET", key, token, b"NX", b"PX", &self.ttl_ms]);
+            for (key, ask) in client.asks(number) {
+                lines.send(line, ask, &[b"SET", key, &client.token, b"NX", b"PX", &self.ttl_ms]);
+            }
         }
     }
 
     fn answered(&mut self, ask: Ask, reply: Reply<'_>, lines: &mut Lines) -> Progress {
-        let locks = ask.step.is_multiple_of(2);
+        let (phase, is_last) = (ask.step >> 1, ask.step & 1 == 1);
+        let locks = phase.is_multiple_of(2);
         // On one connection a client's release runs before its next lock, so that even late replies must be good. Whatever
         // else comes, nothing was measured: nobody is in this client's way.
         let expected = if locks { Reply::Status(b"OK") } else { Reply::Integer(1) };
         assert_eq!(reply, expected, "a primary answers the {} like this", if locks { "lock" } else { "release" });
         let client = &mut self.clients[ask.client];
-        if ask.step != client.step {
-            return Progress::Pending;
-        }
-        client.votes += 1;
+        client.votes += usize::from(is_last && phase == client.phase);
         if client.votes <= lines.count() / 2 {
             return Progress::Pending;
         }
-        client.step += 1;
-        mem::take(&mut client.votes);
+        client.votes = 0;
+        client.phase += 1;
         if !locks {
             return Progress::Done;
         }
@@ -144,7 +154,8 @@ mod tests {
     const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
     async fn driven(fleet: &Fleet) -> Measured {
-        let mut floor = Floor::new(KEYS.map(str::to_owned), 30_000, Delete::found_on(fleet).await);
+        let keys = KEYS.map(|client| ["1", "2"].map(|number| [client, number].concat().into_bytes()).to_vec());
+        let mut floor = Floor::new(keys, 30_000, Delete::found_on(fleet).await);
         let mut lines = Lines::connect(fleet.addresses());
         let load = Load { pace: Pace::Closed, warm_up: Duration::ZERO, span: Duration::from_millis(50) };
         run(&mut floor, &mut lines, &load)
@@ -156,13 +167,14 @@ mod tests {
         let pairs = driven(&fleet).await.operations;
         assert!(pairs >= KEYS.len() as u64);
         for server in fleet.iter() {
-            assert_eq!(server.calls("set").await, pairs);
+            // Of two keys.
+            assert_eq!(server.calls("set").await, 2 * pairs);
             let mut deletes = 0;
             for command in ["evalsha", "delifeq", "delex"] {
                 deletes += server.calls(command).await;
             }
             // Those that asked whether the server has them.
-            assert!((pairs..=pairs + 2).contains(&deletes), "{deletes} deletes for {pairs} pairs");
+            assert!((2 * pairs..=2 * pairs + 2).contains(&deletes), "{deletes} deletes for {pairs} pairs");
             assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
         }
     }
@@ -171,7 +183,7 @@ mod tests {
     #[should_panic(expected = "a primary answers the lock like this")]
     async fn a_lock_that_is_held_already_ends_the_measurement() {
         let fleet = Fleet::start(Kind::any(), 3).await;
-        fleet[2].command(&["SET", KEYS[4], "somebody else's"]).await;
+        fleet[2].command(&["SET", "e1", "somebody else's"]).await;
         driven(&fleet).await;
     }
 }

@@ -4,13 +4,17 @@
 //! through `support`, as the tests do, and leave nothing behind; a measurement that cannot be made panics.
 //!
 //! The load generator, in reading order: [`wire`] writes commands and looks at replies, [`lines`] are its connections,
-//! [`load`] drives virtual clients over them, [`floor`] is the bare client that everything is compared with, [`cases`]
-//! are what is measured, [`results`] what was found.
+//! [`load`] drives virtual clients over them, [`pairs`] and [`waiters`] are what those do through the proxy, [`floor`] what they do
+//! without one, [`stand`] is what it all runs on, [`cases`] are what is measured, [`results`] what was found.
 
 pub mod wire;
 pub mod lines;
 pub mod load;
+pub mod connections;
+pub mod pairs;
+pub mod waiters;
 pub mod floor;
+pub mod stand;
 pub mod cases;
 pub mod results;
 pub mod machine;

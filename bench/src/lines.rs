@@ -14,15 +14,20 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::time::Timespec;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 
-use crate::wire::{Reply, put_command};
+use crate::wire::{Reply, put_bulk, put_command};
 
 /// Connections that are looked at in one turn: with more, the first would wait long for what the last causes.
 const AT_A_TIME: usize = 64;
 
 /// How much is read of a connection at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The number under which the clock is known to the kernel.
+const TICK: u64 = u64::MAX;
 
 /// Who has asked, and in which of its steps: a reply may come when the asker is further already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +41,7 @@ pub struct Ask {
 /// Open connections, told apart by the order in which they were opened.
 pub struct Lines {
     epoll: OwnedFd,
+    clock: Option<OwnedFd>,
     all: Vec<Line>,
     /// Numbers of those on which something is to be written.
     unwritten: Vec<usize>,
@@ -68,7 +74,7 @@ impl Lines {
             all.push(Line { stream, rest, output, is_blocked: false, owed });
         }
         let (events, input) = (Vec::with_capacity(AT_A_TIME), Vec::with_capacity(2 * READ_BYTES));
-        Self { epoll, all, unwritten: Vec::new(), events, input }
+        Self { epoll, clock: None, all, unwritten: Vec::new(), events, input }
     }
 
     /// How many there are.
@@ -83,12 +89,38 @@ impl Lines {
 
     /// Sends a command in the next turn.
     pub fn send(&mut self, line: usize, ask: Ask, command: &[&[u8]]) {
+        put_command(self.output(line, ask), command);
+    }
+
+    /// Sends a command whose first arguments are written already, and this one.
+    pub fn send_begun(&mut self, line: usize, ask: Ask, begun: &[u8], last: &[u8]) {
+        let output = self.output(line, ask);
+        output.extend_from_slice(begun);
+        put_bulk(output, last);
+    }
+
+    /// Sends a command that is written already.
+    pub fn send_written(&mut self, line: usize, ask: Ask, command: &[u8]) {
+        self.output(line, ask).extend_from_slice(command);
+    }
+
+    fn output(&mut self, line: usize, ask: Ask) -> &mut Vec<u8> {
         let Line { output, owed, is_blocked, .. } = &mut self.all[line];
         if output.is_empty() && !*is_blocked {
             self.unwritten.push(line);
         }
-        put_command(output, command);
         owed.push_back(ask);
+        output
+    }
+
+    /// From now on a turn ends at least so often: the kernel's own time-outs are counted in milliseconds.
+    pub fn tick(&mut self, interval: Duration) {
+        let clock = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).expect("the system has timers");
+        let interval = Timespec::try_from(interval).expect("a short time");
+        let timer = Itimerspec { it_interval: interval, it_value: interval };
+        timerfd_settime(&clock, TimerfdTimerFlags::empty(), &timer).expect("a new timer");
+        epoll::add(&self.epoll, &clock, EventData::new_u64(TICK), EventFlags::IN).expect("a new timer");
+        self.clock = Some(clock);
     }
 
     /// Writes what is to be sent, waits until something comes, at most for `patience`, and hands over each reply that
@@ -105,8 +137,13 @@ impl Lines {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => panic!("cannot wait for replies: {error}"),
         }
-        let has_come = !events.is_empty();
+        let mut has_come = false;
         for event in events.drain(..) {
+            if event.data.u64() == TICK {
+                self.hear_tick();
+                continue;
+            }
+            has_come = true;
             let line = usize::try_from(event.data.u64()).expect("a number of a connection");
             let flags = event.flags;
             if flags.contains(EventFlags::OUT) {
@@ -118,6 +155,13 @@ impl Lines {
         }
         self.events = events;
         has_come
+    }
+
+    /// The kernel's clock goes on when its ticks have been read.
+    fn hear_tick(&self) {
+        if let Some(clock) = &self.clock {
+            rustix::io::read(clock, &mut [0; 8]).expect("it has ticked");
+        }
     }
 
     fn write(&mut self, number: usize) {
@@ -170,6 +214,7 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::net::TcpListener;
+    use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(30);
     const ASK: Ask = Ask { client: 7, step: 3 };
@@ -222,6 +267,17 @@ mod tests {
         }
         assert!(reader.join().expect("it has read").0);
         assert!(!lines.all[0].is_blocked && lines.all[0].output.is_empty());
+    }
+
+    #[test]
+    fn a_tick_ends_a_turn_and_is_no_reply() {
+        let (mut lines, _server) = pair();
+        lines.tick(Duration::from_micros(100));
+        for _ in 0..3 {
+            let began = Instant::now();
+            assert!(!lines.turn(LONG, |_, _, reply| panic!("{reply:?}")));
+            assert!(began.elapsed() < LONG);
+        }
     }
 
     #[test]

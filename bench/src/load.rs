@@ -4,6 +4,7 @@
 //! and hides how long others would have waited meanwhile. **Open** is a rate of arrival that does not care how the system
 //! fares: an operation's time counts from the moment it was due, whether or not a client was free to begin it then.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -67,7 +68,7 @@ pub struct Measured {
     pub latencies: Histogram<u64>,
     /// All operations that ended well, those of the warm-up included.
     pub operations: u64,
-    /// All that did not.
+    /// All operations that did not.
     pub failures: u64,
     /// What the first of them was answered.
     pub first_failure: Option<String>,
@@ -78,30 +79,34 @@ pub struct Measured {
 /// Drives the clients for the time of the load, and then until every reply has come.
 pub fn run(work: &mut impl Work, lines: &mut Lines, load: &Load) -> Measured {
     let processor = processor_time();
+    if let Pace::Open(per_second) = load.pace {
+        lines.tick(interval(per_second));
+    }
     let mut schedule = Schedule::new(load, Instant::now());
     let clients = work.clients();
-    let mut idle: Vec<usize> = (0..clients).rev().collect();
+    // In turns, so that arrivals meet all of them.
+    let mut idle: VecDeque<usize> = (0..clients).collect();
     let mut due = vec![schedule.from; clients];
     let mut last_heard = Instant::now();
     let mut tally = Tally::default();
     loop {
         let now = Instant::now();
-        while let Some(&client) = idle.last() {
+        while let Some(&client) = idle.front() {
             let Some(moment) = schedule.next(now) else { break };
-            idle.pop();
+            idle.pop_front();
             due[client] = moment;
             work.begin(client, lines);
         }
         if now >= schedule.to && idle.len() == clients && lines.owed() == 0 {
             break;
         }
-        let heard = lines.turn(schedule.patience(now, idle.is_empty()), |lines, ask, reply| {
+        let heard = lines.turn(schedule.patience(now), |lines, ask, reply| {
             match work.answered(ask, reply, lines) {
                 Progress::Pending => return,
                 Progress::Done => tally.count(due[ask.client], Instant::now(), &schedule),
                 Progress::Failed(reply) => tally.fail(reply),
             }
-            idle.push(ask.client);
+            idle.push_back(ask.client);
         });
         if heard || lines.owed() == 0 {
             last_heard = now;
@@ -116,6 +121,10 @@ pub fn run(work: &mut impl Work, lines: &mut Lines, load: &Load) -> Measured {
         first_failure: tally.first_failure,
         processor: processor_time().saturating_sub(processor),
     }
+}
+
+fn interval(per_second: f64) -> Duration {
+    Duration::from_secs_f64(per_second.recip())
 }
 
 /// When operations are due.
@@ -134,7 +143,7 @@ impl Schedule {
     fn new(load: &Load, began: Instant) -> Self {
         let interval = match load.pace {
             Pace::Closed => None,
-            Pace::Open(per_second) => Some(Duration::from_secs_f64(per_second.recip())),
+            Pace::Open(per_second) => Some(interval(per_second)),
         };
         let from = began + load.warm_up;
         Self { interval, next: began, from, to: from + load.span }
@@ -151,10 +160,9 @@ impl Schedule {
         Some(due)
     }
 
-    /// How long to wait for replies when nothing else is to be done before the next arrival, or the end.
-    fn patience(&self, now: Instant, all_are_busy: bool) -> Duration {
-        let next = if self.interval.is_some() && !all_are_busy { self.next.min(self.to) } else { self.to };
-        let rest = next.saturating_duration_since(now);
+    /// How long to wait for replies; arrivals are told by ticks.
+    fn patience(&self, now: Instant) -> Duration {
+        let rest = self.to.saturating_duration_since(now);
         if rest.is_zero() { Duration::from_millis(100) } else { rest }
     }
 }
@@ -188,10 +196,13 @@ impl Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        // A tenth of a microsecond to a minute, to three digits.
-        let latencies = Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("the bounds are in order");
-        Self { latencies, within: 0, operations: 0, failures: 0, first_failure: None }
+        Self { latencies: histogram(), within: 0, operations: 0, failures: 0, first_failure: None }
     }
+}
+
+/// For nanoseconds: from a tenth of a microsecond to a minute, to three digits.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("the bounds are in order")
 }
 
 /// What this process has used of the processors.
@@ -218,7 +229,6 @@ mod tests {
         let mut schedule = Schedule::new(&load(Pace::Open(100.0)), began);
         assert_eq!(schedule.next(began), Some(began));
         assert_eq!(schedule.next(began + 9 * MILLISECOND), None);
-        assert_eq!(schedule.patience(began + 9 * MILLISECOND, false), MILLISECOND);
         let late = began + 35 * MILLISECOND;
         for due in [10, 20, 30] {
             assert_eq!(schedule.next(late), Some(began + due * MILLISECOND));
@@ -285,25 +295,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_client_is_kept_busy_and_every_reply_is_awaited() {
+    fn with_servers(connections: usize, test: impl FnOnce(&mut Lines)) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("bound").to_string();
-        let mut lines = Lines::connect([&address, &address]);
-        let servers = [(); 2].map(|()| {
+        let mut lines = Lines::connect(vec![address; connections]);
+        let mut servers = Vec::new();
+        for _ in 0..connections {
             let client = listener.accept().expect("connected").0;
-            std::thread::spawn(move || serve(client))
-        });
-        let mut pings = Pings { clients: 5, under_way: 0, at_most: 0 };
-        let measured = run(&mut pings, &mut lines, &load(Pace::Closed));
-        assert_eq!((pings.under_way, pings.at_most, lines.owed()), (0, 5, 0));
-        assert!(measured.operations >= 4 && measured.operations >= measured.latencies.len());
-        // The first client's, each of them.
-        assert!(measured.failures >= 1 && measured.operations >= measured.failures);
-        assert_eq!(measured.first_failure.as_deref(), Some("for a test"));
+            servers.push(std::thread::spawn(move || serve(client)));
+        }
+        test(&mut lines);
+        assert_eq!(lines.owed(), 0);
         drop(lines);
         for server in servers {
             server.join().expect("it ends with its client");
         }
+    }
+
+    #[test]
+    fn every_client_is_kept_busy_and_every_reply_is_awaited() {
+        with_servers(2, |lines| {
+            let mut pings = Pings { clients: 5, under_way: 0, at_most: 0 };
+            let measured = run(&mut pings, lines, &load(Pace::Closed));
+            assert_eq!((pings.under_way, pings.at_most), (0, 5));
+            assert!(measured.operations >= 4 && measured.operations >= measured.latencies.len());
+            // The first client's, each of them.
+            assert!(measured.failures >= 1);
+            assert_eq!(measured.first_failure.as_deref(), Some("for a test"));
+        });
+    }
+
+    #[test]
+    fn an_open_load_begins_what_was_due_and_nothing_else() {
+        with_servers(1, |lines| {
+            let mut pings = Pings { clients: 2, under_way: 0, at_most: 0 };
+            let measured = run(&mut pings, lines, &load(Pace::Open(1000.0)));
+            // 50 milliseconds, and whose turn it is does not matter to the rate.
+            assert_eq!(measured.operations + measured.failures, 50);
+            assert_eq!(measured.failures, 25);
+        });
     }
 }

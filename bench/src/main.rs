@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use bench::cases::{Connections, Contestant, Plan, Stand, distinct};
+use bench::cases::{Contestant, Plan, contended, dead, distinct, fence, open, session, several};
+use bench::connections::Connections;
 use bench::machine::{self, Machine};
 use bench::programs::{output, release_build};
-use bench::results::{Series, failures, json, table};
+use bench::results::Section;
+use bench::stand::{Parts, Stand};
 use clap::{Parser, ValueEnum};
 use support::Kind;
 
@@ -20,9 +22,16 @@ struct Arguments {
     /// What is measured; everything when nothing is named
     #[arg(long = "case", value_name = "CASE")]
     cases: Vec<Case>,
-    /// Connections to the proxy; 1x64 is one with 64 requests under way
-    #[arg(long, value_delimiter = ',', default_value = "1,16,64,1x64,256,1000")]
+    /// Connections to the proxy; 1x64 is one with 64 requests under way [default: 1,16,64,1x64,256,1000 for distinct keys,
+    /// 64,1x64 elsewhere]
+    #[arg(long, value_delimiter = ',')]
     connections: Vec<Connections>,
+    /// Clients that want the contended lock
+    #[arg(long, value_delimiter = ',', default_value = "2,16,64,256", value_parser = clap::value_parser!(u16).range(2..))]
+    waiters: Vec<u16>,
+    /// Pairs that are due a second, in the open loop
+    #[arg(long, value_delimiter = ',', default_value = "1000,4000,8000", value_parser = clap::value_parser!(u32).range(1..))]
+    rates: Vec<u32>,
     /// Only this one takes part: for profiling
     #[arg(long)]
     only: Option<Contestant>,
@@ -32,9 +41,9 @@ struct Arguments {
     /// How long each is measured in a round
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-    /// How many primaries
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
-    primaries: u8,
+    /// How many primaries; distinct keys are measured with each of these numbers, the rest with the first
+    #[arg(long, value_delimiter = ',', default_value = "3,5", value_parser = clap::value_parser!(u8).range(1..=9))]
+    primaries: Vec<u8>,
     /// The proxy's program [default: built for release from these sources]
     #[arg(long)]
     proxy: Option<PathBuf>,
@@ -50,50 +59,104 @@ struct Arguments {
 enum Case {
     /// Lock and release, each client a key of its own
     Distinct,
+    /// The same at fixed rates of arrival
+    Open,
+    /// One key that all clients wait for
+    Contended,
+    /// Locks with a fencing token
+    Fence,
+    /// RMLOCK of eight keys
+    Several,
+    /// One primary answers nothing
+    Dead,
+    /// Ten thousand SESSION locks
+    Session,
+}
+
+impl Arguments {
+    fn measures(&self, case: Case) -> bool {
+        self.cases.is_empty() || self.cases.contains(&case)
+    }
+
+    fn plan(&self, connections: &[&str]) -> Plan {
+        let known = |text: &&str| text.parse().expect("connections");
+        let connections = match &self.connections[..] {
+            [] => connections.iter().map(known).collect(),
+            named => named.to_vec(),
+        };
+        let (rounds, span) = (self.rounds.into(), Duration::from_secs_f64(self.seconds));
+        Plan { rounds, span, connections, only: self.only }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be started");
-    let binary = arguments.proxy.clone().unwrap_or_else(|| release_build("redlock-proxy", "redlock-proxy"));
-    // The server that REDLOCK_TEST_SERVER names, or Redis.
-    let kind = Kind::any();
-    let starting = Stand::start(&binary, kind, usize::from(arguments.primaries), &arguments.settings);
-    let stand = runtime.block_on(starting);
-    let machine = runtime.block_on(Machine::observed(&stand.fleet[0]));
-    eprintln!("the proxy is process {}", stand.proxy.id());
-    println!("# Locks\n\n{machine}");
-
-    let plan = Plan { rounds: arguments.rounds.into(), span: Duration::from_secs_f64(arguments.seconds) };
-    let measured = |case| arguments.cases.is_empty() || arguments.cases.contains(&case);
-    let mut all: Vec<Series> = Vec::new();
-    if measured(Case::Distinct) {
-        let series = distinct::measure(&stand, &plan, &arguments.connections, arguments.only);
-        let Arguments { primaries, rounds, .. } = arguments;
-        println!(
-            "## Lock and release, distinct keys, {primaries} primaries; medians of {rounds} rounds\n\n{}",
-            table(&series)
-        );
-        all.extend(series);
-    }
+    let parts = Parts {
+        proxy: arguments.proxy.clone().unwrap_or_else(|| release_build("redlock-proxy", "redlock-proxy")),
+        settings: arguments.settings.clone(),
+        // The server that REDLOCK_TEST_SERVER names, or Redis.
+        kind: Kind::any(),
+        primaries: arguments.primaries[0].into(),
+    };
+    let stand = Stand::start(&parts);
+    let machine = stand.wait(Machine::observed(&stand.fleet[0]));
+    println!("# Locks, medians of {} rounds\n\n{machine}", arguments.rounds);
+    let sections = measure(&arguments, &parts, &stand);
     println!("Load at the end: {}.", machine::load());
     if !arguments.print_only {
-        let date = runtime.block_on(output("date", &["-u", "+%Y-%m-%d"], Stdio::null()));
-        write(date.trim(), &machine, &all);
+        let date = stand.wait(output("date", &["-u", "+%Y-%m-%d"], Stdio::null()));
+        write(date.trim(), &machine, &sections);
     }
-    let failures = failures(&all);
-    if failures.is_empty() {
-        return ExitCode::SUCCESS;
+    let has_failed = sections.iter().any(|section| !section.failures.is_empty());
+    ExitCode::from(u8::from(has_failed))
+}
+
+/// Measures what is asked for, and prints each section when it is done.
+fn measure(arguments: &Arguments, parts: &Parts, stand: &Stand) -> Vec<Section> {
+    let plan = arguments.plan(&["64", "1x64"]);
+    let mut sections = Vec::new();
+    let mut done = |section: Section| {
+        println!("{section}");
+        sections.push(section);
+    };
+    if arguments.measures(Case::Distinct) {
+        let plan = arguments.plan(&["1", "16", "64", "1x64", "256", "1000"]);
+        done(distinct::measure(stand, &plan));
+        for &primaries in &arguments.primaries[1..] {
+            let parts = Parts { primaries: primaries.into(), ..parts.clone() };
+            done(distinct::measure(&Stand::start(&parts), &plan));
+        }
     }
-    println!("\n{failures}");
-    ExitCode::FAILURE
+    if arguments.measures(Case::Open) {
+        for &rate in &arguments.rates {
+            done(open::measure(stand, &plan, rate));
+        }
+    }
+    if arguments.measures(Case::Contended) {
+        let waiters: Vec<usize> = arguments.waiters.iter().map(|&waiters| waiters.into()).collect();
+        done(contended::measure(stand, &plan, &waiters));
+    }
+    if arguments.measures(Case::Fence) {
+        done(fence::measure(stand, &plan));
+    }
+    if arguments.measures(Case::Several) {
+        done(several::measure(stand, &plan));
+    }
+    if arguments.measures(Case::Dead) {
+        done(dead::measure(parts, &plan));
+    }
+    if arguments.measures(Case::Session) {
+        done(session::measure(parts, &plan));
+    }
+    sections
 }
 
 /// Writes what was measured to `bench/results/<date>.json`.
-fn write(date: &str, machine: &Machine, all: &[Series]) {
+fn write(date: &str, machine: &Machine, sections: &[Section]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
     let file = folder.join(format!("{date}.json"));
-    let document = serde_json::json!({"date": date, "machine": machine.json(), "series": json(all)});
+    let sections: serde_json::Value = sections.iter().map(|section| section.json.clone()).collect();
+    let document = serde_json::json!({"date": date, "machine": machine.json(), "sections": sections});
     let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, format!("{document:#}\n")));
     written.unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
     eprintln!("written to {}", file.display());

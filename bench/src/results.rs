@@ -6,9 +6,10 @@
 use std::fmt;
 use std::fmt::Write;
 
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use crate::cases::Connections;
+use crate::connections::Connections;
 use crate::load::Measured;
 use crate::numbers::{grouped, median};
 
@@ -22,6 +23,8 @@ pub struct Run {
     max_us: f64,
     failures: u64,
     first_failure: Option<String>,
+    /// The grants of the client that had most, to those of the one that had least.
+    unfairness: Option<f64>,
     processor: Processor,
 }
 
@@ -37,9 +40,8 @@ pub struct Processor {
 }
 
 impl Run {
-    /// What was measured; panics when nothing was.
-    pub fn new(measured: &Measured, processor: Processor) -> Self {
-        let latencies = &measured.latencies;
+    /// What was measured, with the times that are of interest; panics when there are none.
+    pub fn new(measured: &Measured, latencies: &Histogram<u64>, processor: Processor) -> Self {
         let failure = measured.first_failure.as_deref().unwrap_or("it took longer");
         assert!(!latencies.is_empty(), "no operation was done within the measured span: {failure}");
         let us = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
@@ -51,8 +53,15 @@ impl Run {
             max_us: us(latencies.max()),
             failures: measured.failures,
             first_failure: measured.first_failure.clone(),
+            unfairness: None,
             processor,
         }
+    }
+
+    /// With how evenly the grants were dealt out.
+    #[must_use]
+    pub fn with_unfairness(self, unfairness: f64) -> Self {
+        Self { unfairness: Some(unfairness), ..self }
     }
 }
 
@@ -60,25 +69,46 @@ impl Run {
 #[derive(Debug, Clone)]
 pub struct Series {
     case: &'static str,
-    by: String,
+    by: &'static str,
     primaries: usize,
     /// Virtual clients.
     pub clients: usize,
     connections: Option<Connections>,
+    /// How many operations a second are due, in an open loop.
+    due: Option<u32>,
+    /// What it is to be seen against: another contestant, with so many clients.
+    base: Option<(&'static str, usize)>,
     /// A run for each round.
     pub runs: Vec<Run>,
 }
 
 impl Series {
     /// Of a case, by a contestant; nothing has been measured yet.
-    pub fn new(case: &'static str, by: &str, primaries: usize, clients: usize) -> Self {
-        Self { case, by: by.to_owned(), primaries, clients, connections: None, runs: Vec::new() }
+    pub fn new(case: &'static str, by: &'static str, primaries: usize, clients: usize) -> Self {
+        Self { case, by, primaries, clients, connections: None, due: None, base: None, runs: Vec::new() }
+    }
+
+    /// Whether it is the floor itself.
+    pub fn is_floor(&self) -> bool {
+        self.by == FLOOR
     }
 
     /// What connections it has to whom it measures, where that is not always the same.
     #[must_use]
     pub fn on(self, connections: Connections) -> Self {
         Self { connections: Some(connections), ..self }
+    }
+
+    /// How many operations are due a second.
+    #[must_use]
+    pub fn due(self, per_second: u32) -> Self {
+        Self { due: Some(per_second), ..self }
+    }
+
+    /// What it is to be seen against.
+    #[must_use]
+    pub fn against(self, by: &'static str, clients: usize) -> Self {
+        Self { base: Some((by, clients)), ..self }
     }
 
     fn median(&self, figure: impl Fn(&Run) -> f64) -> f64 {
@@ -92,22 +122,25 @@ impl Series {
         Ratio { median: median(ratios.iter().copied()), range: Range::of(ratios) }
     }
 
-    /// The floor that this is to be seen against.
-    fn floor<'a>(&self, all: &'a [Series]) -> Option<&'a Series> {
-        let alike =
-            |other: &&Series| (other.case, other.primaries, other.clients) == (self.case, self.primaries, self.clients);
-        all.iter().filter(alike).find(|other| other.by == "floor").filter(|_| self.by != "floor")
+    /// What this is to be seen against, if that was measured.
+    fn base<'a>(&self, all: &'a [Series]) -> Option<&'a Series> {
+        let (by, clients) = self.base?;
+        let is_alike = |other: &&Series| other.connections.is_none() || other.connections == self.connections;
+        all.iter().filter(is_alike).find(|other| other.by == by && other.clients == clients)
     }
 
     fn json(&self, all: &[Series]) -> Value {
         let runs: Vec<Value> = self.runs.iter().map(Run::json).collect();
-        let to_floor = self.floor(all).map(|floor| {
-            let ratio =
-                |ratio: Ratio| json!({"median": ratio.median, "lowest": ratio.range.0, "highest": ratio.range.1});
+        let to_base = self.base(all).map(|base| {
+            let ratio = |figure: fn(&Run) -> f64| {
+                let Ratio { median, range } = self.ratios(base, figure);
+                json!({"median": median, "lowest": range.0, "highest": range.1})
+            };
             json!({
-                "per_second": ratio(self.ratios(floor, |run| run.per_second)),
-                "p50": ratio(self.ratios(floor, |run| run.p50_us)),
-                "p99": ratio(self.ratios(floor, |run| run.p99_us)),
+                "base": base.by,
+                "per_second": ratio(|run| run.per_second),
+                "p50": ratio(|run| run.p50_us),
+                "p99": ratio(|run| run.p99_us),
             })
         });
         json!({
@@ -115,6 +148,7 @@ impl Series {
             "by": self.by,
             "primaries": self.primaries,
             "clients": self.clients,
+            "due_per_second": self.due,
             "connections": self.connections.map(|connections| connections.count),
             "depth": self.connections.map(|connections| connections.depth),
             "median": {
@@ -123,7 +157,7 @@ impl Series {
                 "p99_us": self.median(|run| run.p99_us),
                 "p999_us": self.median(|run| run.p999_us),
             },
-            "to_floor": to_floor,
+            "ratio": to_base,
             "rounds": runs,
         })
     }
@@ -150,6 +184,7 @@ impl Run {
             "max_us": self.max_us,
             "failures": self.failures,
             "first_failure": self.first_failure,
+            "unfairness": self.unfairness,
             "processor_us": {"generator": generator_us, "proxy": proxy_us, "primaries": primaries_us},
         })
     }
@@ -178,13 +213,41 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// The series as JSON.
-pub fn json(all: &[Series]) -> Value {
-    all.iter().map(|series| series.json(all)).collect()
+/// A bare client on the primaries themselves.
+pub const FLOOR: &str = "floor";
+
+/// What was found in one case.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// Its table.
+    pub text: String,
+    /// The same for programs, and more of it.
+    pub json: Value,
+    /// What has failed; empty when nothing has.
+    pub failures: String,
+}
+
+impl Section {
+    /// Of these series; `base` is what ratios are called to be to.
+    pub fn of(title: String, base: &str, all: &[Series]) -> Self {
+        let json = json!({"title": &title, "series": all.iter().map(|series| series.json(all)).collect::<Value>()});
+        Self { title, text: table(all, base), json, failures: failures(all) }
+    }
+}
+
+/// Markdown.
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, text, failures, .. } = self;
+        write!(f, "## {title}\n\n{text}")?;
+        if failures.is_empty() { Ok(()) } else { write!(f, "\n{failures}") }
+    }
 }
 
 /// A line for each series in which operations have failed; empty when none has.
-pub fn failures(all: &[Series]) -> String {
+fn failures(all: &[Series]) -> String {
     let mut text = String::new();
     for series in all {
         let failed: u64 = series.runs.iter().map(|run| run.failures).sum();
@@ -196,119 +259,65 @@ pub fn failures(all: &[Series]) -> String {
     text
 }
 
-const HEADINGS: [&str; 12] = [
-    "by",
-    "connections",
-    "a second",
-    "lowest to highest",
-    "rate/floor",
-    "p50, µs",
-    "p50/floor",
-    "p99, µs",
-    "p99.9, µs",
-    "generator, µs",
-    "proxy, µs",
-    "primaries, µs",
-];
-
 /// The series as a table in Markdown.
-pub fn table(all: &[Series]) -> String {
-    let mut text = format!("| {} |\n|---|---:{}\n", HEADINGS.join(" | "), "|---:".repeat(HEADINGS.len() - 2) + "|");
+fn table(all: &[Series], base: &str) -> String {
+    let is_fair = all.iter().any(|series| series.runs.iter().any(|run| run.unfairness.is_some()));
+    let mut headings = vec![
+        "by".to_owned(),
+        "connections".into(),
+        "a second".into(),
+        "lowest to highest".into(),
+        format!("rate/{base}"),
+        "p50, µs".into(),
+        format!("p50/{base}"),
+        "p99, µs".into(),
+        format!("p99/{base}"),
+        "p99.9, µs".into(),
+        "generator, µs".into(),
+        "proxy, µs".into(),
+        "primaries, µs".into(),
+    ];
+    headings.extend(is_fair.then(|| "most/least grants".into()));
+    let mut text = format!("| {} |\n|---|{}\n", headings.join(" | "), "---:|".repeat(headings.len() - 1));
     for series in all {
-        let range = Range::of(series.runs.iter().map(|run| run.per_second));
-        let floor = series.floor(all);
-        let ratio =
-            |figure: fn(&Run) -> f64| floor.map(|floor| series.ratios(floor, figure).to_string()).unwrap_or_default();
-        let connections = series.connections.map_or_else(|| series.clients.to_string(), |it| it.to_string());
-        let cells = [
-            series.by.clone(),
-            connections,
-            grouped(series.median(|run| run.per_second)),
-            format!("{} to {}", grouped(range.0), grouped(range.1)),
-            ratio(|run| run.per_second),
-            grouped(series.median(|run| run.p50_us)),
-            ratio(|run| run.p50_us),
-            grouped(series.median(|run| run.p99_us)),
-            grouped(series.median(|run| run.p999_us)),
-            format!("{:.1}", series.median(|run| run.processor.generator_us)),
-            format!("{:.1}", series.median(|run| run.processor.proxy_us)),
-            format!("{:.1}", series.median(|run| run.processor.primaries_us)),
-        ];
+        let mut cells = series.cells(all);
+        cells.extend(is_fair.then(|| series.unfairness()));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(per_second: f64) -> Run {
-        let processor = Processor { generator_us: 1.0, proxy_us: 2.0, primaries_us: 3.0 };
-        let latency = 1e6 / per_second;
-        Run {
-            per_second,
-            p50_us: latency,
-            p99_us: 2.0 * latency,
-            p999_us: 3.0 * latency,
-            max_us: 1e6,
-            failures: 0,
-            first_failure: None,
-            processor,
-        }
-    }
-
-    fn series(by: &str, clients: usize, rates: [f64; 3]) -> Series {
-        Series { runs: rates.map(run).to_vec(), ..Series::new("distinct", by, 3, clients) }
-    }
-
-    /// One round met a busy machine: both were slow, and the ratio is what it was.
-    fn measured() -> Vec<Series> {
-        let multiplexed = "1x64".parse().expect("one connection");
+impl Series {
+    fn cells(&self, all: &[Series]) -> Vec<String> {
+        let range = Range::of(self.runs.iter().map(|run| run.per_second));
+        let base = self.base(all);
+        let ratio =
+            |figure: fn(&Run) -> f64| base.map_or_else(String::new, |base| self.ratios(base, figure).to_string());
+        let processor = |figure: fn(&Processor) -> f64| format!("{:.1}", self.median(|run| figure(&run.processor)));
         vec![
-            series("floor", 1, [7.0, 7.0, 7.0]),
-            series("floor", 64, [1000.0, 100.0, 2000.0]),
-            series("proxy", 64, [500.0, 60.0, 1000.0]).on(multiplexed),
+            self.by.to_owned(),
+            self.connections.map_or_else(|| self.clients.to_string(), |connections| connections.to_string()),
+            grouped(self.median(|run| run.per_second)),
+            format!("{} to {}", grouped(range.0), grouped(range.1)),
+            ratio(|run| run.per_second),
+            grouped(self.median(|run| run.p50_us)),
+            ratio(|run| run.p50_us),
+            grouped(self.median(|run| run.p99_us)),
+            ratio(|run| run.p99_us),
+            grouped(self.median(|run| run.p999_us)),
+            processor(|used| used.generator_us),
+            processor(|used| used.proxy_us),
+            processor(|used| used.primaries_us),
         ]
     }
 
-    #[test]
-    fn ratios_are_made_within_a_round_and_against_the_floor_of_as_many_clients() {
-        let all = measured();
-        assert_eq!(all[1].floor(&all).map(|floor| floor.clients), None, "a floor has none");
-        let floor = all[2].floor(&all).expect("of 64 clients");
-        let ratio = all[2].ratios(floor, |run| run.per_second);
-        assert_eq!(ratio, Ratio { median: 0.5, range: Range(0.5, 0.6) });
-    }
-
-    #[test]
-    fn failures_are_told_with_the_first_of_them() {
-        let mut all = measured();
-        assert_eq!(failures(&all), "");
-        let failed = Run { failures: 2, first_failure: Some("RLOCK: null".into()), ..run(1.0) };
-        all[2].runs[1..].fill(failed);
-        let line = "- **4 operations failed** in distinct, proxy, 1x64 connections; the first: RLOCK: null\n";
-        assert_eq!(failures(&all), line);
-    }
-
-    #[test]
-    fn the_table_has_a_row_for_each_series() {
-        let table = table(&measured());
-        let row = "| proxy | 1x64 | 500 | 60 to 1 000 | 0.50 (0.50 to 0.60) | 2 000 | 2.00 (1.67 to 2.00) \
-                   | 4 000 | 6 000 | 1.0 | 2.0 | 3.0 |";
-        assert_eq!(table.lines().last(), Some(row));
-        let cells = |line: &str| line.matches('|').count();
-        assert!(table.lines().all(|line| cells(line) == cells(row)), "{table}");
-    }
-
-    #[test]
-    fn the_json_tells_medians_rounds_and_ratios() {
-        let json = json(&measured());
-        assert_eq!(json[2]["median"]["per_second"], 500.0);
-        assert_eq!(json[2]["rounds"].as_array().map(Vec::len), Some(3));
-        assert_eq!(json[2]["to_floor"]["per_second"]["highest"], 0.6);
-        assert_eq!((json[2]["connections"].clone(), json[2]["depth"].clone()), (1.into(), 64.into()));
-        assert_eq!(json[1]["to_floor"], Value::Null);
+    fn unfairness(&self) -> String {
+        let measured: Vec<f64> = self.runs.iter().filter_map(|run| run.unfairness).collect();
+        if measured.is_empty() { String::new() } else { format!("{:.2}", median(measured)) }
     }
 }
+
+#[cfg(test)]
+#[path = "results_tests.rs"]
+mod tests;

@@ -104,10 +104,25 @@ impl fmt::Debug for Reply<'_> {
 pub fn put_command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     put_header(out, b'*', arguments.len());
     for argument in arguments {
-        put_header(out, b'$', argument.len());
-        out.extend_from_slice(argument);
-        out.extend_from_slice(b"\r\n");
+        put_bulk(out, argument);
     }
+}
+
+/// The first of a command's arguments, of which there will be `count`.
+pub fn beginning(count: usize, arguments: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_header(&mut out, b'*', count);
+    for argument in arguments {
+        put_bulk(&mut out, argument);
+    }
+    out
+}
+
+/// Appends an argument.
+pub fn put_bulk(out: &mut Vec<u8>, argument: &[u8]) {
+    put_header(out, b'$', argument.len());
+    out.extend_from_slice(argument);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put_header(out: &mut Vec<u8>, kind: u8, mut number: usize) {
@@ -152,6 +167,15 @@ mod tests {
         let mut out = b"+".to_vec();
         put_command(&mut out, &[b"RLOCK", b"a lock of 13b", b""]);
         assert_eq!(out, b"+*3\r\n$5\r\nRLOCK\r\n$13\r\na lock of 13b\r\n$0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_command_may_be_written_in_pieces() {
+        let mut whole = Vec::new();
+        put_command(&mut whole, &[b"RUNLOCK", b"key", b"token"]);
+        let mut pieces = beginning(3, &[b"RUNLOCK", b"key"]);
+        put_bulk(&mut pieces, b"token");
+        assert_eq!(pieces, whole);
     }
 
     #[test]
