@@ -12,8 +12,11 @@ use crate::lock::{Extend, ExtendVerdict, ExtendVote, Moment, NodeId, NodeSet, Re
 pub(super) struct CountingRound<C> {
     pub(super) term: Option<Term>,
     clock: Clock,
-    state: Watched<(C, Troubles, bool)>,
+    state: Watched<State<C>>,
 }
+
+/// The troubles are in memory of their own, since as a rule there are none.
+type State<C> = (C, Option<Box<Troubles>>, bool);
 
 /// What a counting round is about: an extension or a release.
 pub(super) trait Count: Send + 'static {
@@ -71,7 +74,7 @@ impl Count for Release {
 
 impl<C: Count> CountingRound<C> {
     pub(super) fn new(count: C, term: Option<Term>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { term, clock, state: Watched::new((count, NO_TROUBLE, false)) })
+        Arc::new(Self { term, clock, state: Watched::new((count, None, false)) })
     }
 
     pub(super) async fn verdict(&self) -> C::Verdict {
@@ -89,7 +92,7 @@ impl<C: Count> CountingRound<C> {
     }
 
     pub(super) fn report(&self) -> (NodeSet, Troubles) {
-        self.state.with(|(count, troubles, _)| (count.answered(), troubles.clone()))
+        self.state.with(|(count, troubles, _)| (count.answered(), troubles.as_deref().cloned().unwrap_or(NO_TROUBLE)))
     }
 }
 
@@ -111,7 +114,9 @@ impl<C: Count> Ballot<C::Vote> for CountingRound<C> {
     fn cast(&self, node: NodeId, vote: C::Vote, trouble: Option<Trouble>) {
         self.state.change(|(count, troubles, decided)| {
             count.handle_vote(node, vote);
-            troubles[node.index()] = trouble.or(troubles[node.index()].take());
+            if trouble.is_some() {
+                troubles.get_or_insert_with(|| Box::new(NO_TROUBLE))[node.index()] = trouble;
+            }
             let first = !*decided && count.poll(self.clock.now(), self.term.as_ref()).is_some();
             *decided |= first;
             first || count.is_complete()

@@ -17,14 +17,14 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::counting::CountingRound;
-use super::leases::{Held, HeldState, Name, Seat};
+use super::leases::{Held, HeldState, Seat};
 use super::node::{Ballot, Operation, Ticket, Trouble};
 use super::round::AcquireRound;
 use super::{Coordinator, Tenant};
 use crate::counters::Counters;
 use crate::limits::RENEWALS_AT_ONCE;
 use crate::lock::{
-    AcquireVote, Confirmed, Extend, ExtendVerdict, Lease, LeaseStep, Moment, NodeId, NodeSet, Resource, Token,
+    AcquireVote, Confirmed, Extend, ExtendVerdict, Lease, LeaseStep, Moment, NodeId, NodeSet, Packed, Resource, Token,
 };
 
 /// A renewal under way.
@@ -115,7 +115,7 @@ impl Coordinator {
     /// The owner has taken over a lock that this connection may have held: what was bound to it was given up for that.
     pub fn succeed(&self, tenant: &Tenant, resource: &Resource, token: &Token) {
         for held in tenant.bound() {
-            if held.name.resource == *resource && held.name.token != *token {
+            if held.name.resource() == resource.as_bytes() && held.name.token() != token.as_bytes() {
                 self.let_go(&held);
             }
         }
@@ -162,9 +162,7 @@ impl Coordinator {
         let won = Confirmed { started: round.term.started, ttl: round.term.ttl };
         let (unset, signed) = round.never_set();
         let lease = Lease::offered(won, unset, signed, &self.lease_rules());
-        // In memory of their own: they outlive the request by far.
-        let name = Name { resource: resource.detached(), token: token.detached() };
-        let held = self.leases.bind(name, lease, seat, notify);
+        let held = self.leases.bind(Packed::new(resource, token), lease, seat, notify);
         let heir = Arc::clone(&held);
         round.when_complete(move |unset| heir.refused_at(unset));
         held
@@ -197,7 +195,8 @@ impl Coordinator {
         if self.let_go(held) {
             self.counters.session_released_on_close.increment();
             let targets = self.rules.quorum.nodes().collect::<NodeSet>().without(except);
-            self.submit_releases(targets.iter(), &held.name.resource, &held.name.token, true);
+            let (resource, token) = held.name.unpack();
+            self.submit_releases(targets.iter(), &resource, &token, true);
         }
     }
 
@@ -249,7 +248,8 @@ impl Coordinator {
             LeaseStep::Renew => {
                 let now = self.clock.now();
                 let ttl = state.lease.begin_renewal(now);
-                let round = self.submit_extension(&held.name.resource, &held.name.token, self.term(now, ttl));
+                let (resource, token) = held.name.unpack();
+                let round = self.submit_extension(&resource, &token, self.term(now, ttl));
                 self.leases.set_timer(held, &mut state);
                 Some(Renewal { held: Arc::clone(held), asked: Confirmed { started: now, ttl }, round })
             }
@@ -306,8 +306,9 @@ impl Coordinator {
         let Some((nodes, ttl)) = state.lease.put_back(lacking, forgot, *asked, self.clock.now()) else { return };
         let ballot: Arc<dyn Ballot<AcquireVote>> =
             Arc::new(PutBack { held: Arc::clone(held), counters: Arc::clone(&self.counters) });
+        let (resource, token) = held.name.unpack();
         for node in nodes.iter() {
-            let (resource, token) = (held.name.resource.clone(), held.name.token.clone());
+            let (resource, token) = (resource.clone(), token.clone());
             let ticket = Ticket::new(Arc::clone(&ballot), node);
             self.nodes[node.index()].submit(
                 Operation::Acquire { resource, token, ttl, asks_ttl: false, raise: None, ticket },
@@ -323,7 +324,7 @@ impl Coordinator {
             self.leases.forget(&forgotten);
         }
         self.counters.session_lost.increment();
-        let key = held.name.resource.as_bytes().escape_ascii();
+        let key = held.name.resource().escape_ascii();
         tracing::warn!(%key, client = held.tenant.client(), reason, "the lock of a session is lost");
     }
 
@@ -331,7 +332,8 @@ impl Coordinator {
     fn withdraw_lost(&self, held: &Held) {
         let signed = held.lock().lease.signed();
         let rest: NodeSet = self.rules.quorum.nodes().collect::<NodeSet>().without(signed);
-        self.withdraw(rest, &held.name.resource, &held.name.token, true);
+        let (resource, token) = held.name.unpack();
+        self.withdraw(rest, &resource, &token, true);
     }
 
     fn retire(&self, held: &Arc<Held>) {

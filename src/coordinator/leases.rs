@@ -15,14 +15,7 @@ use tokio::sync::Notify;
 
 use super::tenant::{Tenant, take_seat};
 use crate::limits::RENEWAL_SLACK;
-use crate::lock::{Lease, Moment, NodeSet, Resource, Token};
-
-/// What a lock is found by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Name {
-    pub(super) resource: Resource,
-    pub(super) token: Token,
-}
+use crate::lock::{Lease, Moment, NodeSet, Packed, Resource, Token};
 
 /// The right to bind one more lock to a connection, within the limits.
 #[derive(Debug)]
@@ -41,7 +34,8 @@ impl Drop for Seat {
 /// A lock that is bound to a connection.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) name: Name,
+    /// What it is found by. There are many of them, and they are looked at seldom: so it is packed.
+    pub(super) name: Packed,
     pub(super) tenant: Arc<Tenant>,
     /// Whether its loss is told.
     pub(super) notify: bool,
@@ -59,8 +53,8 @@ pub(super) struct HeldState {
     pub(super) told: Moment,
     /// It is among those that the counters tell of.
     pub(super) is_counted: bool,
-    /// Its place among the timers.
-    timed: Option<Moment>,
+    /// Its place among the timers; the end of time when it has none.
+    timed: Moment,
     seat: Option<Seat>,
 }
 
@@ -91,8 +85,8 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Bound(pub(super) Arc<Held>);
 
-impl Borrow<Name> for Bound {
-    fn borrow(&self) -> &Name {
+impl Borrow<Packed> for Bound {
+    fn borrow(&self) -> &Packed {
         &self.0.name
     }
 }
@@ -140,11 +134,11 @@ impl Leases {
     }
 
     /// Binds a lock to the connection that has the seat.
-    pub(super) fn bind(&self, name: Name, lease: Lease, seat: Seat, notify: bool) -> Arc<Held> {
+    pub(super) fn bind(&self, name: Packed, lease: Lease, seat: Seat, notify: bool) -> Arc<Held> {
         let tenant = Arc::clone(&seat.tenant);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let state =
-            Mutex::new(HeldState { lease, told: Moment::END, is_counted: false, timed: None, seat: Some(seat) });
+            Mutex::new(HeldState { lease, told: Moment::END, is_counted: false, timed: Moment::END, seat: Some(seat) });
         let held = Arc::new(Held { name, tenant, notify, number, refused: AtomicU16::new(0), state });
         held.tenant.bind(&held);
         self.count.fetch_add(1, Ordering::SeqCst);
@@ -173,8 +167,7 @@ impl Leases {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let name = Name { resource: resource.clone(), token: token.clone() };
-        self.bound.get(&name).map(|bound| Arc::clone(&bound.0))
+        self.bound.get(&Packed::new(resource, token)).map(|bound| Arc::clone(&bound.0))
     }
 
     /// The lock is to be looked at when its lease says so.
@@ -185,11 +178,15 @@ impl Leases {
 
     /// The lock is to be looked at then, or not any more.
     pub(super) fn set_timer_at(&self, held: &Arc<Held>, state: &mut HeldState, at: Option<Moment>) {
+        let at = at.unwrap_or(Moment::END);
         let mut timers = self.timers();
-        if let Some(former) = std::mem::replace(&mut state.timed, at) {
+        let former = std::mem::replace(&mut state.timed, at);
+        if former != Moment::END {
             timers.remove(&(former, held.number));
         }
-        let Some(at) = at else { return };
+        if at == Moment::END {
+            return;
+        }
         timers.insert((at, held.number), Arc::clone(held));
         if timers.first_key_value().is_some_and(|(first, _)| *first == (at, held.number)) {
             drop(timers);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::leases::{Bound, Held, Name};
-use crate::lock::{Moment, Resource, Token};
+use super::leases::{Bound, Held};
+use crate::lock::{Moment, Packed, Resource, Token};
 
 /// A lock that was lost, to be told to its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Tenant {
         self.lock().bound.insert(Bound(Arc::clone(held)));
     }
 
-    pub(super) fn unbind(&self, name: &Name) {
+    pub(super) fn unbind(&self, name: &Packed) {
         self.lock().bound.remove(name);
     }
 
@@ -123,7 +123,7 @@ impl Tenant {
         state.lost.push_back(Arc::clone(held));
         let forgotten = if state.lost.len() > most { state.lost.pop_front() } else { None };
         if held.notify && state.untold.len() < most {
-            let Name { resource, token } = held.name.clone();
+            let (resource, token) = held.name.unpack();
             state.untold.push(Loss { resource, token });
             drop(state);
             self.bell.notify_one();

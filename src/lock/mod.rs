@@ -21,7 +21,7 @@ pub use fence::{CounterBefore, Fence, FenceNumber, FenceStep, RaiseVote};
 pub use forecast::Forecast;
 pub use inspect::{Inspect, InspectVote, Standing};
 pub use lease::{Confirmed, Lease, LeaseRules, LeaseStep};
-pub use name::{FENCE_PREFIX, NameError, Owner, RESERVED_PREFIX, Resource, Token};
+pub use name::{FENCE_PREFIX, NameError, Owner, Packed, RESERVED_PREFIX, Resource, Token};
 pub use release::{Release, ReleaseVerdict, ReleaseVote};
 pub use tally::{NodeId, NodeSet, Quorum};
 pub use time::{Drift, Moment, Ttl, Validity};

@@ -138,6 +138,48 @@ impl Token {
     }
 }
 
+/// A lock's name and the token that signs it, in one piece of memory of their own: for what is kept for long, and often.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Packed {
+    bytes: Box<[u8]>,
+    resource_bytes: u32,
+}
+
+impl Packed {
+    pub fn new(resource: &Resource, token: &Token) -> Self {
+        // No name is nearly as long (`limits::KEY_BYTES`).
+        let resource_bytes = u32::try_from(resource.0.len()).unwrap_or(u32::MAX);
+        Self { bytes: [resource.as_bytes(), token.as_bytes()].concat().into(), resource_bytes }
+    }
+
+    /// The name and the token, sharing one copy.
+    pub fn unpack(&self) -> (Resource, Token) {
+        let mut resource = Bytes::copy_from_slice(&self.bytes);
+        let token = resource.split_off(self.resource_bytes());
+        (Resource(resource), Token(token))
+    }
+
+    /// The name's bytes.
+    pub fn resource(&self) -> &[u8] {
+        &self.bytes[..self.resource_bytes()]
+    }
+
+    /// The token's bytes.
+    pub fn token(&self) -> &[u8] {
+        &self.bytes[self.resource_bytes()..]
+    }
+
+    fn resource_bytes(&self) -> usize {
+        (self.resource_bytes as usize).min(self.bytes.len())
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packed(\"{}\")", self.resource().escape_ascii())
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(<redacted>)")
@@ -184,6 +226,28 @@ mod tests {
         assert!(Owner::new(Bytes::from(vec![0; 200])).is_ok());
         assert_eq!(Token::new(Bytes::new()), Err(NameError::Token));
         assert_eq!(Token::new(Bytes::from(vec![b't'; 257])), Err(NameError::Token));
+    }
+
+    #[test]
+    fn what_was_packed_is_what_comes_out() {
+        for (name, token) in [("", "t"), ("a", "bc"), ("ab", "c")] {
+            let resource = Resource::new(Bytes::from_static(name.as_bytes()), 4).expect("short");
+            let token = Token::new(Bytes::from_static(token.as_bytes())).expect("short");
+            let packed = Packed::new(&resource, &token);
+            assert_eq!(packed.unpack(), (resource.clone(), token.clone()));
+            assert_eq!((packed.resource(), packed.token()), (resource.as_bytes(), token.as_bytes()));
+            assert_eq!(format!("{packed:?}"), format!("Packed(\"{name}\")"));
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_split_elsewhere_are_another_lock() {
+        let pack = |name: &'static str, token: &'static str| {
+            let resource = Resource::new(Bytes::from_static(name.as_bytes()), 4).expect("short");
+            Packed::new(&resource, &Token::new(Bytes::from_static(token.as_bytes())).expect("short"))
+        };
+        assert_ne!(pack("a", "bc"), pack("ab", "c"));
+        assert_eq!(pack("a", "bc"), pack("a", "bc"));
     }
 
     #[test]
