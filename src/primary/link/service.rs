@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::io::Interest;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::admission::{Admitted, is_primary, unix_micros};
@@ -112,8 +113,11 @@ impl<'a> Service<'a> {
             let going = tokio::select! {
                 ready = self.wire.ready(interest) => ready.map_err(|_| Trouble::ConnectionLost).and_then(|()| self.read()),
                 () = self.inbox.filled() => {
-                    // Whoever else has something for it in this turn of the scheduler goes with the same write.
-                    tokio::task::yield_now().await;
+                    // While the server is at work, nothing is lost by letting everybody who is ready go first: what they
+                    // have for it goes with the same write.
+                    if !self.pipeline.is_empty() {
+                        yield_now().await;
+                    }
                     Ok(())
                 }
                 () = &mut timer => self.look_at_the_clock(),
