@@ -7,6 +7,7 @@
 //! * [`proxy`] runs the real `redlock-proxy` binary and keeps what it logged.
 //! * [`client`] is a client that sends exactly the bytes it is told and tells replies apart to the byte ([`resp`]).
 //! * [`relay`] stands between two of them and delays, swallows, cuts and resets.
+//! * [`wall_clock`] shows a program another time of day.
 //! * [`scripted`] is a server that answers what a test wants, and remembers what it was asked.
 //! * [`history`] decides whether a history of grants ever had two holders at once.
 //! * [`waiting`] waits for conditions, [`programs`] runs client programs such as redis-cli.
@@ -25,6 +26,7 @@ pub mod client;
 pub mod servers;
 pub mod proxy;
 pub mod relay;
+pub mod wall_clock;
 pub mod scripted;
 pub mod history;
 pub mod programs;
@@ -40,3 +42,4 @@ pub use resp::Value;
 pub use scripted::{Action, ScriptedNode};
 pub use servers::{Fleet, Kind, Server, ServerOptions, shared};
 pub use waiting::{PATIENCE, eventually, unique_key};
+pub use wall_clock::WallClock;
