@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::Footprint;
+use support::history::ghosts::Ghost;
+use support::history::progress::{Progress, Stall};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::crowd::Crowd;
 use crate::record::Record;
-use crate::rig::{QUARANTINE, Rig};
+use crate::rig::{MARKING, QUARANTINE, Rig};
 
 /// Behind a quarantine: how long connecting anew may take, and what a busy machine adds to it.
 const RESUMES_WITHIN: Duration = Duration::from_secs(30);
@@ -33,6 +35,8 @@ pub(crate) struct Recovery {
     pub(crate) granted: Duration,
     /// A grant through every proxy.
     pub(crate) through_all: Duration,
+    /// A grant of every lock.
+    pub(crate) each_lock: Duration,
     /// All primaries vote for all proxies.
     pub(crate) all_vote: Duration,
 }
@@ -50,26 +54,37 @@ pub(crate) async fn all_vote(rig: &Rig, record: &Record) -> Option<Duration> {
     Some(began.elapsed())
 }
 
-/// Waits until everything goes on, which it must.
-pub(crate) async fn recovered(rig: &Rig, record: &Record) -> Option<Recovery> {
-    let healed = record.now();
+/// Waits until everything goes on, which it must: each proxy grants, and each lock is granted.
+pub(crate) async fn recovered(rig: &Rig, record: &Record, keys: &[String]) -> Option<Recovery> {
+    let (healed, bound) = (record.now(), QUARANTINE + RESUMES_WITHIN);
     let all_vote = all_vote(rig, record).await?;
-    loop {
+    let mut through_all = None;
+    let each_lock = loop {
         let last = record.round().last_granted;
+        let now = record.now();
         if last.iter().all(|last| *last > Some(healed)) {
-            break;
-        }
-        if record.now() > healed + QUARANTINE + RESUMES_WITHIN {
+            through_all.get_or_insert(now.saturating_sub(healed));
+        } else if now > healed + bound {
             record.accuse(format!("all was well at {healed:?}; the last grants through each proxy: {last:?}"));
             return None;
         }
+        let progress = record.history().progress(keys, healed, bound, now);
+        match progress {
+            Progress::Resumed(after) if through_all.is_some() => break after,
+            Progress::Resumed(_) | Progress::Awaited => {}
+            Progress::Stalled(stalls) => {
+                let stalls: Vec<String> = stalls.iter().map(Stall::to_string).collect();
+                record.accuse(format!("all was well at {healed:?}, and yet:\n{}", stalls.join("\n")));
+                return None;
+            }
+        }
         sleep(EVERY).await;
-    }
-    let through_all = record.now().saturating_sub(healed);
+    };
+    let through_all = through_all?;
     let round = record.round();
     let granted = round.attempts.iter().filter(|attempt| attempt.outcome == crate::score::Outcome::Granted);
     let first = granted.map(|attempt| attempt.at).filter(|at| *at > healed).min();
-    Some(Recovery { granted: first.expect("there was one").saturating_sub(healed), through_all, all_vote })
+    Some(Recovery { granted: first.expect("there was one").saturating_sub(healed), through_all, each_lock, all_vote })
 }
 
 /// Sends the clients home; whoever stands in line has its answer within its time.
@@ -89,19 +104,30 @@ pub(crate) async fn disperse(record: &Record, crowd: &Arc<Crowd>, mut clients: J
 
 /// Waits until every lock has ended and nothing is owed to anybody, which must be so when the longest of them have.
 pub(crate) async fn settled(rig: &Rig, record: &Record) {
-    let began = Instant::now();
+    let (gone, bound) = (record.now(), QUARANTINE + LOOKING);
     loop {
-        let is_late = began.elapsed() > QUARANTINE + LOOKING;
-        let remains = rig.remains().await;
-        if remains.is_empty() {
+        let now = record.now();
+        let (found, unfinished) = (rig.locks().await, rig.unfinished().await);
+        if found.is_empty() && unfinished.is_empty() {
             return;
         }
-        if is_late {
+        let mut remains = if now > gone + bound { unfinished } else { Vec::new() };
+        remains.extend(record.history().ghosts(&found, gone, bound, now).iter().map(Ghost::to_string));
+        if !remains.is_empty() {
             let remains = remains.join("\n");
-            record.accuse(format!("{:?} after the last client has gone there is left:\n{remains}", began.elapsed()));
+            record.accuse(format!("the last client has gone at {gone:?}, and there is left:\n{remains}"));
             return;
         }
         sleep(2 * EVERY).await;
+    }
+}
+
+/// All clocks show the same again, while nobody holds anything: a step of all of them is none that a proxy may mark.
+pub(crate) async fn clocks_agree(rig: &Rig, record: &Record) {
+    if let Some(clocks) = &rig.clocks {
+        clocks.agree();
+        sleep(MARKING).await;
+        all_vote(rig, record).await;
     }
 }
 
