@@ -1,19 +1,17 @@
 //! The fencing side of an attempt: where numbers come from, and what carries them to the primaries.
 
 use super::Coordinator;
-use super::node::{Operation, Raise};
+use super::node::{Operation, Raise, WallClock};
 use super::outcome::Attempt;
 use crate::lock::{FenceNumber, NodeId, NodeSet};
 
 impl Coordinator {
-    /// The lower median of the clocks of the primaries that may vote. Only a starting point: the order of numbers rests
-    /// on the counters. Without any such clock there is no lock to be had either, and any number will do.
+    /// The lower median of the primaries' clocks. Only a starting point: the order of numbers rests on the counters. A
+    /// primary whose clock was never seen was never connected: when none was, there is no lock to be had either.
     pub(super) fn fence_clock(&self) -> FenceNumber {
         let now = self.clock.now();
-        let mut clocks: Vec<u64> = self.nodes.iter().filter_map(|node| node.wall_clock(now)).collect();
-        clocks.sort_unstable();
-        let median = clocks.get(clocks.len().saturating_sub(1) / 2).copied();
-        median.and_then(FenceNumber::new).unwrap_or(FenceNumber::SMALLEST)
+        let clocks = self.nodes.iter().filter_map(|node| node.wall_clock(now));
+        WallClock::lower_median(clocks).and_then(FenceNumber::new).unwrap_or(FenceNumber::SMALLEST)
     }
 
     /// The raise behind a request of this attempt that can be a vote. It is to `look` when the attempt has an owner: nobody

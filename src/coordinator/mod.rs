@@ -42,7 +42,7 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use inspect::Inspection;
 pub use leases::Seat;
 pub use line::LineLimits;
-pub use node::{Amnesia, Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote};
+pub use node::{Amnesia, Ballot, LockNode, Operation, Raise, Ticket, Trouble, Vote, WallClock};
 pub use notice::{Notice, NoticeKind};
 pub use outcome::{Acquired, Extended, Extension, Grant, NoQuorum, Released};
 pub use retry::Backoff;

@@ -25,8 +25,29 @@ pub trait LockNode: Send + Sync + 'static {
     /// take effect in the order in which they were submitted.
     fn submit(&self, operation: Operation, timeout: Duration);
 
-    /// What its clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
-    fn wall_clock(&self, now: Moment) -> Option<u64>;
+    /// What its clock shows at `now`; `None` when it was never seen.
+    fn wall_clock(&self, now: Moment) -> Option<WallClock>;
+}
+
+/// A primary's clock as it was last seen, carried on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    /// Unix time in microseconds.
+    pub micros: u64,
+    /// Whether the primary may vote.
+    pub votes: bool,
+}
+
+impl WallClock {
+    /// The lower median, in microseconds, of the clocks of primaries that may vote; where none may, of all.
+    pub fn lower_median(clocks: impl IntoIterator<Item = Self>) -> Option<u64> {
+        let mut clocks: Vec<Self> = clocks.into_iter().collect();
+        if clocks.iter().any(|clock| clock.votes) {
+            clocks.retain(|clock| clock.votes);
+        }
+        clocks.sort_unstable_by_key(|clock| clock.micros);
+        clocks.get(clocks.len().saturating_sub(1) / 2).map(|clock| clock.micros)
+    }
 }
 
 /// A fencing counter to be raised. Boxed in operations, most of which have none.
@@ -294,5 +315,20 @@ impl fmt::Display for Trouble {
             Self::Overloaded => f.write_str("overloaded"),
             Self::Other(words) => f.write_str(words),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_that_of_voters_and_where_there_is_none_of_all() {
+        let voter = |micros| WallClock { micros, votes: true };
+        let other = |micros| WallClock { micros, votes: false };
+        assert_eq!(WallClock::lower_median([]), None);
+        assert_eq!(WallClock::lower_median([voter(7), other(900), voter(3), other(800), voter(5)]), Some(5));
+        assert_eq!(WallClock::lower_median([voter(7), other(1), voter(3), voter(5), voter(4)]), Some(4));
+        assert_eq!(WallClock::lower_median([other(900), other(700)]), Some(700));
     }
 }

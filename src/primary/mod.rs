@@ -47,7 +47,7 @@ use self::status::Status;
 use self::vouching::Vouching;
 use crate::clock::Clock;
 use crate::config::{Config, NewSet, Quarantine};
-use crate::coordinator::{LockNode, Operation};
+use crate::coordinator::{LockNode, Operation, WallClock};
 use crate::counters::Counters;
 use crate::lock::{Moment, NodeId, Resource};
 
@@ -155,8 +155,8 @@ impl Primaries {
 
     pub fn snapshot(&self) -> Vec<PrimarySnapshot> {
         let now = self.all.first().map(|primary| primary.inboxes[0].clock.now());
-        let clocks = now.map(|now| self.all.iter().filter_map(|primary| primary.wall_clock(now)).collect());
-        let median = clocks.and_then(lower_median);
+        let voting = |now| self.all.iter().filter_map(move |primary| primary.voting_clock(now));
+        let median = now.and_then(|now| WallClock::lower_median(voting(now)));
         self.all.iter().map(|primary| primary.snapshot(median)).collect()
     }
 
@@ -215,6 +215,10 @@ impl Primary {
         statuses.find(|status| status.state() != PrimaryState::Up).unwrap_or(&self.inboxes[0].status)
     }
 
+    fn voting_clock(&self, now: Moment) -> Option<WallClock> {
+        self.wall_clock(now).filter(|clock| clock.votes)
+    }
+
     /// `median`: of the clocks of all that vote.
     fn snapshot(&self, median: Option<u64>) -> PrimarySnapshot {
         let statuses = || self.inboxes.iter().map(|inbox| &inbox.status);
@@ -225,7 +229,7 @@ impl Primary {
             state,
             since,
             server: self.telling().server(),
-            clock_offset_ms: self.wall_clock(now).zip(median).map(|(micros, median)| offset_ms(micros, median)),
+            clock_offset_ms: self.voting_clock(now).zip(median).map(|(clock, median)| offset_ms(clock.micros, median)),
             quarantine: self.quarantine(state, now),
             last_error: self.telling().last_error(),
             round_trip: statuses().map(|status| status.round_trip()).max().unwrap_or_default(),
@@ -251,12 +255,6 @@ fn census_rules(config: &Config) -> CensusRules {
     }
 }
 
-/// The lower of the two in the middle, where there are two.
-fn lower_median(mut clocks: Vec<u64>) -> Option<u64> {
-    clocks.sort_unstable();
-    clocks.get(clocks.len().saturating_sub(1) / 2).copied()
-}
-
 /// How far one clock is ahead of the other, in whole milliseconds.
 fn offset_ms(micros: u64, other: u64) -> i64 {
     let ahead = (i128::from(micros) - i128::from(other)) / 1_000;
@@ -272,7 +270,9 @@ impl LockNode for Primary {
         self.inbox(operation.resource()).submit(operation, timeout);
     }
 
-    fn wall_clock(&self, now: Moment) -> Option<u64> {
-        self.inboxes.iter().find_map(|inbox| inbox.status.wall_clock(now))
+    fn wall_clock(&self, now: Moment) -> Option<WallClock> {
+        let mut clocks = self.inboxes.iter().filter_map(|inbox| inbox.status.wall_clock(now));
+        let first = clocks.next()?;
+        Some(std::iter::once(first).chain(clocks).find(|clock| clock.votes).unwrap_or(first))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::coordinator::Trouble;
+use crate::coordinator::{Trouble, WallClock};
 use crate::counters::Counter;
 use crate::lock::Moment;
 
@@ -155,10 +155,11 @@ impl Status {
         self.with(|seen| seen.clock_ahead = Some(i128::from(micros) - middle));
     }
 
-    /// What the server's clock shows at `now`, in microseconds of unix time; `None` while it may not vote.
-    pub(super) fn wall_clock(&self, now: Moment) -> Option<u64> {
-        let ahead = self.with(|seen| seen.clock_ahead.filter(|_| seen.state == PrimaryState::Up))?;
-        u64::try_from(i128::from(now.as_micros()) + ahead).ok()
+    /// What the server's clock shows at `now`, as far as it was ever seen.
+    pub(super) fn wall_clock(&self, now: Moment) -> Option<WallClock> {
+        let (ahead, votes) = self.with(|seen| (seen.clock_ahead, seen.state == PrimaryState::Up));
+        let micros = u64::try_from(i128::from(now.as_micros()) + ahead?).ok()?;
+        Some(WallClock { micros, votes })
     }
 
     /// The median of the latest round trips; zero before the first.
@@ -190,19 +191,20 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_clock_is_the_one_last_seen_carried_on_while_it_may_vote() {
+    fn the_servers_clock_is_the_one_last_seen_carried_on() {
         let status = Status::new(Moment::from_micros(0));
         let at = Moment::from_micros;
+        let shows = |micros| Some(WallClock { micros, votes: true });
         status.set_state(PrimaryState::Up, at(0));
         assert_eq!(status.wall_clock(at(5_000)), None, "it was not asked yet");
         // Asked at 1,000 and answered at 3,000: what it said was so at 2,000, give or take the half of that.
         status.read_clock(1_700_000_000_000_000, at(1_000), at(3_000));
-        assert_eq!(status.wall_clock(at(2_000)), Some(1_700_000_000_000_000));
-        assert_eq!(status.wall_clock(at(5_000)), Some(1_700_000_000_003_000));
+        assert_eq!(status.wall_clock(at(2_000)), shows(1_700_000_000_000_000));
+        assert_eq!(status.wall_clock(at(5_000)), shows(1_700_000_000_003_000));
         // A clock that shows less than the proxy has been running.
         status.read_clock(10, at(6_000), at(6_000));
-        assert_eq!((status.wall_clock(at(6_005)), status.wall_clock(at(5_000))), (Some(15), None));
+        assert_eq!((status.wall_clock(at(6_005)), status.wall_clock(at(5_000))), (shows(15), None));
         status.set_state(PrimaryState::Down, at(7_000));
-        assert_eq!(status.wall_clock(at(6_005)), None);
+        assert_eq!(status.wall_clock(at(6_005)), Some(WallClock { micros: 15, votes: false }));
     }
 }

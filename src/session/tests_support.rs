@@ -16,7 +16,7 @@ use super::{Facts, Service, take_in};
 use crate::clock::Clock;
 use crate::config::{Address, Config};
 use crate::coordinator::{
-    Coordinator, LineLimits, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote,
+    Coordinator, LineLimits, LockNode, Operation, Rules, SessionRules, SystemEntropy, Ticket, Trouble, Vote, WallClock,
 };
 use crate::counters::Counters;
 use crate::drain::Drain;
@@ -209,8 +209,8 @@ impl LockNode for Node {
         self.script.submit(self.index, operation);
     }
 
-    fn wall_clock(&self, now: Moment) -> Option<u64> {
-        Some(now.as_micros())
+    fn wall_clock(&self, now: Moment) -> Option<WallClock> {
+        Some(WallClock { micros: now.as_micros(), votes: true })
     }
 }
 

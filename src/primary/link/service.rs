@@ -231,6 +231,10 @@ impl<'a> Service<'a> {
             return Ok(());
         }
         self.heard = Instant::now();
+        // What is read behind its deadline came too late, whichever of the two was noticed first.
+        if self.pipeline.earliest_deadline().is_some_and(|deadline| deadline <= self.heard) {
+            self.inbox.status.unknown.add(self.pipeline.sweep(self.heard));
+        }
         while let Some(answer) = self.wire.answer()? {
             match self.pipeline.answered(answer) {
                 Ok(false) => {}

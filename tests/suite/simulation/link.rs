@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redlock_proxy::coordinator::{Operation, Trouble};
+use redlock_proxy::coordinator::{Operation, Trouble, WallClock};
 use redlock_proxy::lock::{AcquireVote, Moment, NodeId, RaiseVote, SignVote};
 use redlock_proxy::primary::Succession;
 
@@ -90,7 +90,7 @@ pub(super) struct Link {
     pub(super) succession: Succession,
     numbers: u64,
     /// What the primary's clock was seen to show when the connection was opened, and when that was.
-    pub(super) clock_seen: (Micros, Micros),
+    pub(super) clock_seen: Option<(Micros, Micros)>,
     /// The process at the other end, and the marker that was read there last.
     pub(super) run: Arc<str>,
     pub(super) marker_read: Option<Bytes>,
@@ -111,7 +111,7 @@ impl Link {
             listening: false,
             succession: Succession::default(),
             numbers: 0,
-            clock_seen: (0, 0),
+            clock_seen: None,
             run: "".into(),
             marker_read: None,
         }
@@ -175,10 +175,11 @@ impl State {
     }
 
     /// What the primary's clock shows: as it was last seen, carried on by the proxy's.
-    pub(super) fn wall_clock_of(&mut self, link: usize) -> Option<Micros> {
-        let (shown, at) = self.links[link].clock_seen;
+    /// The primary's clock as this link has last seen it.
+    pub(super) fn wall_clock_of(&mut self, link: usize) -> Option<WallClock> {
+        let (shown, at) = self.links[link].clock_seen?;
         let votes = self.links[link].up().is_some() && self.is_sound(link);
-        votes.then(|| shown + (self.now - at))
+        Some(WallClock { micros: shown + (self.now - at), votes })
     }
 
     /// The link is not up: nothing leaves, and only withdrawals are kept.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redlock_proxy::coordinator::{LockNode, Operation, Raise, Ticket};
+use redlock_proxy::coordinator::{LockNode, Operation, Raise, Ticket, WallClock};
 use redlock_proxy::lock::{Moment, RaiseVote, Resource, Token};
 
 use super::ballot::Ballot;
@@ -39,8 +39,7 @@ impl LockNode for Node {
         &self.address
     }
 
-    /// The primary's clock as it is now, while the link is up.
-    fn wall_clock(&self, _now: Moment) -> Option<u64> {
+    fn wall_clock(&self, _now: Moment) -> Option<WallClock> {
         self.world.with(|state| if self.is_alive(state) { state.wall_clock_of(self.link) } else { None })
     }
 

@@ -21,7 +21,7 @@ impl State {
         } else {
             let late = self.random.between(0, self.clock_error);
             let shown = self.primaries[self.links[link].primary].wall_clock(self.now) - late;
-            self.links[link].clock_seen = (shown, self.now);
+            self.links[link].clock_seen = Some((shown, self.now));
             self.links[link].phase = Phase::Up(connection);
             self.begin_to_probe(link, connection);
             self.flush(link);

@@ -160,7 +160,7 @@ impl State {
         } else {
             census.tail(node, &run, &look)
         };
-        self.links[link].clock_seen = (shown, now);
+        self.links[link].clock_seen = Some((shown, now));
         self.stir(link);
         match tail {
             _ if canary == Some(Canary::QuarantineOff) => None,

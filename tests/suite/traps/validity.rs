@@ -9,7 +9,7 @@ use support::{Direction, Fault, Fleet, Kind, Proxy, ScriptedNode, Server, Value,
 
 use crate::common::{
     LONGEST_TTL, Rig, a_quorum_holds, drift, every_primary_holds, every_rig, granted, no_primary_holds, occupy,
-    outlive, patient, settled, start, take, three_and_five,
+    outlive, patient, reasons, settled, start, take, three_and_five,
 };
 
 /// A lock that nobody has, because every primary knows another holder. An RLOCK of it goes on trying for many seconds, or until the
@@ -62,6 +62,29 @@ async fn a_grant_whose_reply_was_stuck_for_longer_than_the_ttl_is_withdrawn_and_
         assert!(late.is_error_with("NOQUORUM") && late.text().contains("answered too late"), "{late:?}");
         no_primary_holds(fleet, key).await;
         assert_eq!(proxy.counter("rlock_too_late").await, 1);
+    }
+}
+
+/// Answers that came in time and are read too late. How long a quarantine must last depends on what a release may still count.
+#[tokio::test]
+async fn what_a_proxy_finds_waiting_when_it_wakes_has_come_too_late() {
+    for (kind, count) in three_and_five() {
+        let timeout = Duration::from_millis(1_500);
+        let rig = Rig::shared_relayed(kind, count, &[("node_timeout_ms", 1_500)]).await;
+        let key = &unique_key("slept");
+        let lock = granted(&rig.proxy.command(&["RLOCK", key, LONGEST_TTL]).await);
+        for relay in &rig.relays {
+            relay.set(Direction::ToClient, Fault::latency(timeout / 2));
+        }
+        let mut client = rig.proxy.connect().await;
+        client.send(&["RUNLOCK", key, &lock.token]).await;
+        no_primary_holds(rig.fleet, key).await;
+        rig.proxy.pause();
+        tokio::time::sleep(timeout + timeout / 2).await;
+        rig.proxy.resume();
+        let (head, why) = reasons(&client.read_reply().await);
+        assert!(head.starts_with("NOQUORUM 0 of "), "{head}");
+        assert!(why.iter().all(|(_, reason)| reason == "timed out after 1500 ms"), "{why:?}");
     }
 }
 
