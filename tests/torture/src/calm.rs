@@ -35,8 +35,6 @@ pub(crate) struct Recovery {
     pub(crate) granted: Duration,
     /// A grant through every proxy.
     pub(crate) through_all: Duration,
-    /// A grant of every lock.
-    pub(crate) each_lock: Duration,
     /// All primaries vote for all proxies.
     pub(crate) all_vote: Duration,
 }
@@ -54,37 +52,42 @@ pub(crate) async fn all_vote(rig: &Rig, record: &Record) -> Option<Duration> {
     Some(began.elapsed())
 }
 
-/// Waits until everything goes on, which it must: each proxy grants, and each lock is granted.
-pub(crate) async fn recovered(rig: &Rig, record: &Record, keys: &[String]) -> Option<Recovery> {
-    let (healed, bound) = (record.now(), QUARANTINE + RESUMES_WITHIN);
+/// Waits until everything goes on, which it must.
+pub(crate) async fn recovered(rig: &Rig, record: &Record) -> Option<Recovery> {
+    let healed = record.now();
     let all_vote = all_vote(rig, record).await?;
-    let mut through_all = None;
-    let each_lock = loop {
+    loop {
         let last = record.round().last_granted;
-        let now = record.now();
         if last.iter().all(|last| *last > Some(healed)) {
-            through_all.get_or_insert(now.saturating_sub(healed));
-        } else if now > healed + bound {
+            break;
+        }
+        if record.now() > healed + QUARANTINE + RESUMES_WITHIN {
             record.accuse(format!("all was well at {healed:?}; the last grants through each proxy: {last:?}"));
             return None;
         }
-        let progress = record.history().progress(keys, healed, bound, now);
+        sleep(EVERY).await;
+    }
+    let through_all = record.now().saturating_sub(healed);
+    let round = record.round();
+    let granted = round.attempts.iter().filter(|attempt| attempt.outcome == crate::score::Outcome::Granted);
+    let first = granted.map(|attempt| attempt.at).filter(|at| *at > healed).min();
+    Some(Recovery { granted: first.expect("there was one").saturating_sub(healed), through_all, all_vote })
+}
+
+/// Waits until each lock has been granted again, which it must be; how long that took.
+pub(crate) async fn each_granted(record: &Record, keys: &[String], healed: Duration) -> Option<Duration> {
+    loop {
+        let progress = record.history().progress(keys, healed, QUARANTINE + RESUMES_WITHIN, record.now());
         match progress {
-            Progress::Resumed(after) if through_all.is_some() => break after,
-            Progress::Resumed(_) | Progress::Awaited => {}
+            Progress::Resumed(after) => return Some(after),
+            Progress::Awaited => sleep(EVERY).await,
             Progress::Stalled(stalls) => {
                 let stalls: Vec<String> = stalls.iter().map(Stall::to_string).collect();
                 record.accuse(format!("all was well at {healed:?}, and yet:\n{}", stalls.join("\n")));
                 return None;
             }
         }
-        sleep(EVERY).await;
-    };
-    let through_all = through_all?;
-    let round = record.round();
-    let granted = round.attempts.iter().filter(|attempt| attempt.outcome == crate::score::Outcome::Granted);
-    let first = granted.map(|attempt| attempt.at).filter(|at| *at > healed).min();
-    Some(Recovery { granted: first.expect("there was one").saturating_sub(healed), through_all, each_lock, all_vote })
+    }
 }
 
 /// Sends the clients home; whoever stands in line has its answer within its time.

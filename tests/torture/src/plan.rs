@@ -297,12 +297,14 @@ fn choose(random: &mut StdRng, among: &[usize], count: usize) -> Vec<usize> {
     chosen
 }
 
-/// Until when primaries and proxies are what they should not be, or are not to be struck.
+/// Until when primaries and proxies are what they should not be.
 #[derive(Debug, Default)]
 struct Board {
     busy: [Duration; PRIMARIES],
     impaired: [Duration; PRIMARIES],
     busy_proxies: [Duration; PROXIES],
+    /// Until when a clock that has stepped may not be marked yet.
+    stepping: Duration,
 }
 
 impl Board {
@@ -311,14 +313,15 @@ impl Board {
         let primaries = |until: &[Duration; PRIMARIES]| -> Vec<usize> {
             (0..PRIMARIES).filter(|primary| until[*primary] <= now).collect()
         };
+        let proxies_are_there = |so_long: Duration| self.busy_proxies.iter().all(|until| *until + so_long <= now);
         if kind.target() == Target::Proxies {
-            if self.busy_proxies.iter().any(|until| *until > now) {
+            if self.stepping > now || !proxies_are_there(Duration::ZERO) {
                 return None;
             }
             let first = if kind == Kind::ProxyPaused { WITNESS } else { WITNESS + 1 };
             return Some(((first..PROXIES).collect(), if wide { 2..3 } else { 1..2 }));
         }
-        if kind.target() == Target::Clocks && self.busy_proxies.iter().any(|until| *until + RETURN > now) {
+        if kind.target() == Target::Clocks && (self.stepping > now || !proxies_are_there(RETURN)) {
             return None;
         }
         let free = primaries(&self.busy);
@@ -343,7 +346,7 @@ impl Board {
             Target::Proxies => strike.proxies.iter().for_each(|proxy| self.busy_proxies[*proxy] = over),
             Target::Clocks => {
                 over += terms.marking;
-                self.busy_proxies = [over; PROXIES];
+                self.stepping = over;
             }
             Target::Primaries | Target::Links => {}
         }

@@ -48,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) costs: Costs,
     /// The slowest of all recoveries.
     pub(crate) recovery: Recovery,
+    /// How long it took at most until each lock was granted again.
+    pub(crate) each_granted: Duration,
     /// By how much the latest answer to a WAIT came behind its time.
     pub(crate) latest: Duration,
     pub(crate) counters: Vec<(&'static str, u64)>,
@@ -62,7 +64,6 @@ impl Report {
         let slowest = &mut self.recovery;
         slowest.granted = slowest.granted.max(recovery.granted);
         slowest.through_all = slowest.through_all.max(recovery.through_all);
-        slowest.each_lock = slowest.each_lock.max(recovery.each_lock);
         slowest.all_vote = slowest.all_vote.max(recovery.all_vote);
     }
 
@@ -123,9 +124,9 @@ impl Report {
 
     fn rest(&self) -> String {
         let [calm, storm] = self.costs.longest_pause.map(|pause| pause.as_millis());
-        let Recovery { granted, through_all, each_lock, all_vote } = self.recovery;
+        let Recovery { granted, through_all, all_vote } = self.recovery;
         let [granted, through_all, each_lock, all_vote] =
-            [granted, through_all, each_lock, all_vote].map(|time| time.as_millis());
+            [granted, through_all, self.each_granted, all_vote].map(|time| time.as_millis());
         let latest = self.latest.as_millis();
         let counters: Vec<String> =
             self.counters.iter().map(|(name, count)| format!("| {name} | {count} |\n")).collect();

@@ -108,9 +108,11 @@ async fn one(orders: &Orders, rig: &Arc<Rig>, record: &Arc<Record>, report: &mut
     let storm = async {
         storm::rage(rig, record, strikes).await;
         let healed = record.now();
-        let recovery = calm::recovered(rig, record, &crowd.keys).await;
+        let recovery = calm::recovered(rig, record).await;
         let well = record.now();
         sleep(calm).await;
+        let each_granted = calm::each_granted(record, &crowd.keys, healed).await;
+        report.each_granted = report.each_granted.max(each_granted.unwrap_or_default());
         (healed, recovery, (well, record.now()))
     };
     let (healed, recovery, calm) = tokio::select! {
