@@ -9,7 +9,8 @@
 //! * [`relay`] stands between two of them and delays, swallows, cuts and resets.
 //! * [`wall_clock`] shows a program another time of day.
 //! * [`scripted`] is a server that answers what a test wants, and remembers what it was asked.
-//! * [`history`] decides whether a history of grants ever had two holders at once.
+//! * [`history`] decides whether a history of grants ever had two holders at once, numbers that did not rise, records that
+//!   outlived their locks, or locks that nobody could have.
 //! * [`waiting`] waits for conditions, [`programs`] runs client programs such as redis-cli.
 //!
 //! **How it fails.** By panicking, with a message that says what was waited for: a harness whose errors must be handled by each

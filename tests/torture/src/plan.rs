@@ -219,10 +219,10 @@ impl Deal {
     }
 
     fn includes(self, kind: Kind, number: u64) -> bool {
-        match (kind.target() == Target::Clocks, self) {
-            (true, _) => self.moves_clocks(number),
-            (false, Deal::OnlyClocks) => false,
-            (false, _) => !(kind.loses_counters() && self.moves_clocks(number)),
+        match kind.target() {
+            Target::Clocks => self.moves_clocks(number),
+            _ if self == Deal::OnlyClocks => false,
+            _ => !(kind.loses_counters() && self.moves_clocks(number)),
         }
     }
 }
