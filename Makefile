@@ -61,6 +61,12 @@ torture: ## faults of every kind at random for MINUTES=30, while clients watch; 
 	$(test_environment) $(CARGO) run --locked --release --package torture -- --minutes $(or $(MINUTES),30) \
 	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(ONLY:%=--only %) $(SET:%=--set %)
 
+.PHONY: bench
+bench: ## locks and the relay, next to the least they can cost; QUICK=1 to see whether it works
+	@scripts/tools redis
+	$(test_environment) $(CARGO) run --locked --release --package bench -- $(if $(QUICK),--rounds 1 --seconds 0.3)
+	$(test_environment) $(CARGO) run --locked --release --package bench --bin relay -- $(if $(QUICK),--rounds 1 --quick)
+
 .PHONY: doc
 doc: ## the library's documentation; a warning fails
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items

@@ -9,7 +9,8 @@ mod throughput;
 
 use std::path::{Path, PathBuf};
 
-use bench::{machine, programs};
+use bench::machine::{self, Machine};
+use bench::programs;
 use clap::{Parser, ValueEnum};
 use support::{Kind, Proxy, ProxyOptions, Server, ServerOptions};
 
@@ -44,7 +45,9 @@ async fn main() {
     let Arguments { parts, rounds, quick, proxy } = Arguments::parse();
     let measured = |part| parts.is_empty() || parts.contains(&part);
     let binary = proxy.unwrap_or_else(|| programs::release_build("redlock-proxy", "redlock-proxy"));
-    println!("# The relay\n\n{}", machine::described().await);
+    let upstream = Server::start(Kind::Redis, ServerOptions::default()).await;
+    println!("# The relay\n\n{}", Machine::observed(&upstream).await);
+    drop(upstream);
     if measured(Part::Throughput) {
         let requests = if quick { 10_000 } else { 100_000 };
         throughput::measure(&binary, rounds.max(1), requests).await;
