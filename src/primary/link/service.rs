@@ -111,7 +111,11 @@ impl<'a> Service<'a> {
             let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             let going = tokio::select! {
                 ready = self.wire.ready(interest) => ready.map_err(|_| Trouble::ConnectionLost).and_then(|()| self.read()),
-                () = self.inbox.filled() => Ok(()),
+                () = self.inbox.filled() => {
+                    // Whoever else has something for it in this turn of the scheduler goes with the same write.
+                    tokio::task::yield_now().await;
+                    Ok(())
+                }
                 () = &mut timer => self.look_at_the_clock(),
             };
             if let Err(trouble) = going {
