@@ -1,6 +1,7 @@
 //! One connection to a primary while it lives: batches out, answers in, votes cast.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -47,6 +48,8 @@ pub(super) struct Service<'a> {
     soundness: Soundness,
     /// When there may be something to do about its marker; `None`: not before something happens.
     errand_at: Option<Instant>,
+    /// Why the marker could not be written when that was tried last.
+    unmarked: Option<Arc<str>>,
 }
 
 /// What a connection leaves behind.
@@ -87,6 +90,7 @@ impl<'a> Service<'a> {
             next_probe: now,
             soundness,
             errand_at: Some(now),
+            unmarked: None,
         };
         service.tell();
         service
@@ -198,7 +202,9 @@ impl<'a> Service<'a> {
             Errand::At(at) => Some(now + at.since(moment)),
             Errand::Write { found, marker } => {
                 let words = String::from_utf8_lossy(&marker);
-                tracing::info!(primary = %self.settings.endpoint.address, marker = %words, "marking");
+                if self.unmarked.is_none() {
+                    tracing::info!(primary = %self.settings.endpoint.address, marker = %words, "marking");
+                }
                 vouching.encode_marking(found.as_ref(), &marker, &mut self.wire.output);
                 self.pipeline.push_marking();
                 None
@@ -274,8 +280,12 @@ impl<'a> Service<'a> {
                 }
                 Event::NotMarked(error) => {
                     let reason = own_words(&error);
-                    tracing::warn!(primary = %self.settings.endpoint.address, %reason, "the marker cannot be written");
                     self.inbox.status.set_error(format!("the marker cannot be written: {reason}"));
+                    // Tried again and again, told once for as long as the reason stays the same.
+                    if self.unmarked.as_ref() != Some(&reason) {
+                        tracing::warn!(primary = %self.settings.endpoint.address, %reason, "the marker cannot be written");
+                    }
+                    self.unmarked = Some(reason);
                 }
             }
         }
@@ -308,7 +318,9 @@ impl<'a> Service<'a> {
         if std::mem::discriminant(&was) != std::mem::discriminant(&self.soundness) || !*self.tried.borrow() {
             self.tell();
         }
-        if self.soundness != Soundness::Sound && self.errand_at.is_none() {
+        if self.soundness == Soundness::Sound {
+            self.unmarked = None;
+        } else if self.errand_at.is_none() {
             self.errand_at = Some(self.heard);
         }
         Ok(wrong)
