@@ -55,11 +55,11 @@ fuzz: ## each fuzz target for SECONDS=5; ONLY=name for some (6 min cold)
 	scripts/fuzz $(SECONDS) $(ONLY)
 
 .PHONY: torture
-torture: ## faults of every kind at random for MINUTES=30, while clients watch; SEED=, SERVER=valkey, SET=key=value
-	@scripts/tools redis valkey
+torture: ## faults of every kind at random for MINUTES=30, while clients watch; SEED=, SERVER=valkey, ONLY=clock, SET=key=value
+	@scripts/tools redis valkey faketime
 	$(CARGO) build --locked --release --bin redlock-proxy
 	$(test_environment) $(CARGO) run --locked --release --package torture -- --minutes $(or $(MINUTES),30) \
-	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(SET:%=--set %)
+	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(ONLY:%=--only %) $(SET:%=--set %)
 
 .PHONY: bench
 bench: ## locks and the relay, next to the least they can cost; QUICK=1 to see whether it works

@@ -13,6 +13,16 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// One for each of so many clients.
+    pub fn of(clients: usize) -> Self {
+        Self { count: clients, depth: 1 }
+    }
+
+    /// One that so many clients share.
+    pub fn shared_by(clients: usize) -> Self {
+        Self { count: 1, depth: clients }
+    }
+
     /// Virtual clients on all of them.
     pub fn clients(self) -> usize {
         self.count * self.depth

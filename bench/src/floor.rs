@@ -1,9 +1,12 @@
 //! The floor: the least that a Redlock can cost on these primaries.
 //!
 //! A bare client in the generator's own process sends what the proxy would send for a lock and its release, and nothing
-//! else: no marker, no look at a clock, nobody in between. One connection to each primary, which all virtual clients
-//! share, so that what they send at a time is one write. A lock is had, and released, as soon as a quorum says so; several
-//! locks as one when a quorum has said so for the last of them, since each primary answers in order.
+//! else: no marker, no look at a clock, nobody in between. The primaries are asked all at once. Virtual clients have
+//! connections of their own to each primary, as the clients of a library have, or share one, so that what they send at a
+//! time is one write. A lock is had, and released, as soon as a quorum says so; several locks as one when a quorum has
+//! said so for the last of them, since each primary answers in order.
+
+use std::ops::Range;
 
 use support::{Fleet, Server, Value};
 
@@ -57,6 +60,7 @@ pub struct Floor {
     delete: Delete,
     ttl_ms: Vec<u8>,
     clients: Vec<Client>,
+    primaries: usize,
     /// How many tokens were signed: none is signed twice.
     signed: u64,
 }
@@ -81,17 +85,25 @@ impl Client {
 }
 
 impl Floor {
-    /// A client for each of these sets of keys; a line to each primary is expected.
-    pub fn new(keys: impl IntoIterator<Item = Vec<Vec<u8>>>, ttl_ms: u64, delete: Delete) -> Self {
+    /// A client for each of these sets of keys. Lines to so many primaries in turn are expected, for one client after the
+    /// other; when there are fewer, clients share them.
+    pub fn new(keys: impl IntoIterator<Item = Vec<Vec<u8>>>, ttl_ms: u64, delete: Delete, primaries: usize) -> Self {
         let client = |keys| Client { keys, token: Vec::new(), phase: 0, votes: 0 };
         let clients = keys.into_iter().map(client).collect();
-        Self { delete, ttl_ms: ttl_ms.to_string().into_bytes(), clients, signed: 0 }
+        Self { delete, ttl_ms: ttl_ms.to_string().into_bytes(), clients, primaries, signed: 0 }
+    }
+
+    /// Those of a client, to one primary after the other.
+    fn lines_of(&self, client: usize, lines: &Lines) -> Range<usize> {
+        let connections = lines.count() / self.primaries;
+        let first = client % connections * self.primaries;
+        first..first + self.primaries
     }
 
     fn release(&self, number: usize, lines: &mut Lines) {
         let client = &self.clients[number];
         let token = &client.token;
-        for line in 0..lines.count() {
+        for line in self.lines_of(number, lines) {
             for (key, ask) in client.asks(number) {
                 match &self.delete {
                     Delete::Delex => lines.send(line, ask, &[b"DELEX", key, b"IFEQ", token]),
@@ -110,10 +122,10 @@ impl Work for Floor {
 
     fn begin(&mut self, number: usize, lines: &mut Lines) {
         self.signed += 1;
-        let client = &mut self.clients[number];
         // 40 hex digits, like the proxy's; unlike those they need not be unguessable.
-        client.token = format!("{:040x}", self.signed).into_bytes();
-        for line in 0..lines.count() {
+        self.clients[number].token = format!("{:040x}", self.signed).into_bytes();
+        let client = &self.clients[number];
+        for line in self.lines_of(number, lines) {
             for (key, ask) in client.asks(number) {
                 lines.send(line, ask, &[b"SET", key, &client.token, b"NX", b"PX", &self.ttl_ms]);
             }
@@ -129,7 +141,7 @@ impl Work for Floor {
         assert_eq!(reply, expected, "a primary answers the {} like this", if locks { "lock" } else { "release" });
         let client = &mut self.clients[ask.client];
         client.votes += usize::from(is_last && phase == client.phase);
-        if client.votes <= lines.count() / 2 {
+        if client.votes <= self.primaries / 2 {
             return Progress::Pending;
         }
         client.votes = 0;
@@ -153,29 +165,31 @@ mod tests {
 
     const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-    async fn driven(fleet: &Fleet) -> Measured {
+    async fn driven(fleet: &Fleet, connections: usize) -> Measured {
         let keys = KEYS.map(|client| ["1", "2"].map(|number| [client, number].concat().into_bytes()).to_vec());
-        let mut floor = Floor::new(keys, 30_000, Delete::found_on(fleet).await);
-        let mut lines = Lines::connect(fleet.addresses());
+        let mut floor = Floor::new(keys, 30_000, Delete::found_on(fleet).await, fleet.len());
+        let mut lines = Lines::connect((0..connections).flat_map(|_| fleet.addresses()));
         let load = Load { pace: Pace::Closed, warm_up: Duration::ZERO, span: Duration::from_millis(50) };
         run(&mut floor, &mut lines, &load)
     }
 
     #[tokio::test]
     async fn a_lock_and_its_release_are_one_command_each_on_every_primary() {
-        let fleet = Fleet::start(Kind::any(), 3).await;
-        let pairs = driven(&fleet).await.operations;
-        assert!(pairs >= KEYS.len() as u64);
-        for server in fleet.iter() {
-            // Of two keys.
-            assert_eq!(server.calls("set").await, 2 * pairs);
-            let mut deletes = 0;
-            for command in ["evalsha", "delifeq", "delex"] {
-                deletes += server.calls(command).await;
+        for connections in [1, 2, KEYS.len()] {
+            let fleet = Fleet::start(Kind::any(), 3).await;
+            let pairs = driven(&fleet, connections).await.operations;
+            assert!(pairs >= KEYS.len() as u64);
+            for server in fleet.iter() {
+                // Of two keys.
+                assert_eq!(server.calls("set").await, 2 * pairs);
+                let mut deletes = 0;
+                for command in ["evalsha", "delifeq", "delex"] {
+                    deletes += server.calls(command).await;
+                }
+                // Those that asked whether the server has them.
+                assert!((2 * pairs..=2 * pairs + 2).contains(&deletes), "{deletes} deletes for {pairs} pairs");
+                assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
             }
-            // Those that asked whether the server has them.
-            assert!((2 * pairs..=2 * pairs + 2).contains(&deletes), "{deletes} deletes for {pairs} pairs");
-            assert_eq!(server.command(&["DBSIZE"]).await, Value::Integer(0));
         }
     }
 
@@ -184,6 +198,6 @@ mod tests {
     async fn a_lock_that_is_held_already_ends_the_measurement() {
         let fleet = Fleet::start(Kind::any(), 3).await;
         fleet[2].command(&["SET", "e1", "somebody else's"]).await;
-        driven(&fleet).await;
+        driven(&fleet, 1).await;
     }
 }

@@ -88,9 +88,9 @@ impl Series {
         Self { case, by, primaries, clients, connections: None, due: None, base: None, runs: Vec::new() }
     }
 
-    /// Whether it is the floor itself.
+    /// Whether it is a floor itself.
     pub fn is_floor(&self) -> bool {
-        self.by == FLOOR
+        self.by == FLOOR || self.by == SHARED_FLOOR
     }
 
     /// What connections it has to whom it measures, where that is not always the same.
@@ -213,8 +213,11 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// A bare client on the primaries themselves.
+/// A bare client on the primaries themselves, each with connections of its own.
 pub const FLOOR: &str = "floor";
+
+/// The same with one connection to each primary, which all of them share.
+pub const SHARED_FLOOR: &str = "floor, shared";
 
 /// What was found in one case.
 #[derive(Debug, Clone)]

@@ -69,11 +69,11 @@ impl Stand {
         Used { proxy, primaries: self.fleet.iter().map(|server| server.footprint().processor).sum() }
     }
 
-    /// The floor: clients that lock and release so many keys each.
-    pub fn floor(&self, clients: usize, keys_each: usize, load: &Load) -> Run {
-        let keys = (0..clients).map(|client| keys("floor", client, keys_each));
-        let mut floor = Floor::new(keys, TTL_MS.into(), self.delete.clone());
-        let mut lines = Lines::connect(self.fleet.addresses());
+    /// The floor: clients that lock and release so many keys each, over so many connections to each primary.
+    pub fn floor(&self, connections: Connections, keys_each: usize, load: &Load) -> Run {
+        let keys = (0..connections.clients()).map(|client| keys("floor", client, keys_each));
+        let mut floor = Floor::new(keys, TTL_MS.into(), self.delete.clone(), self.fleet.len());
+        let mut lines = Lines::connect((0..connections.count).flat_map(|_| self.fleet.addresses()));
         let (measured, processor) = self.measure(&mut floor, &mut lines, load);
         Run::new(&measured, &measured.latencies, processor)
     }

@@ -1,4 +1,4 @@
-//! One ordered connection to one primary, kept open by a task of its own.
+//! One ordered connection to one primary, kept open for as long as the proxy runs.
 //!
 //! Everything queued since the last wake-up is written at once, in order, and the answers are counted in the same
 //! order: on one primary, what was submitted first on a key takes effect first. What is written together is a batch;
@@ -12,9 +12,11 @@
 //! has come for `silence_timeout_ms`, or when it breaks. The successor ends the former connection at the server, sends
 //! the withdrawals that are owed, and only then takes new work.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::admission::{Admitted, admit};
@@ -30,7 +32,7 @@ mod service;
 
 use self::service::{Left, Service};
 
-/// The task that keeps one link.
+/// What keeps one link.
 pub(super) struct Link {
     settings: Settings,
     inbox: Arc<Inbox>,
@@ -102,7 +104,9 @@ impl Link {
         let (client_id, run) = (admitted.client_id, admitted.run.clone());
         let mut service = Service::new(&self.settings, &self.inbox, &self.tried, admitted);
         self.inbox.open();
-        let trouble = service.run().await;
+        // A bug in what one primary is told or answers must not take the others' links with it.
+        let ended = AssertUnwindSafe(service.run()).catch_unwind().await;
+        let trouble = ended.unwrap_or_else(|_| Trouble::Other("internal error".into()));
         let Left { pipeline, queue, again, refused } = service.leave();
         self.inbox.shut(&trouble);
         if let Some(vouching) = &self.settings.vouching {

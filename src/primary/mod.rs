@@ -28,6 +28,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -60,7 +62,7 @@ pub struct Primaries {
     all: Vec<Arc<Primary>>,
     tried: Vec<watch::Receiver<bool>>,
     ceiling: Ceiling,
-    _links: JoinSet<()>,
+    _lanes: JoinSet<()>,
 }
 
 /// One primary, as the coordinator submits to it.
@@ -111,7 +113,8 @@ impl Primaries {
         let vouching = (config.quarantine == Quarantine::Auto)
             .then(|| Arc::new(Vouching::new(census_rules(config), &config.key_prefix, Arc::clone(counters))));
         let ceiling = vouching.as_ref().map_or_else(|| Ceiling::new(config.max_ttl), |vouching| vouching.ceiling());
-        let mut links = JoinSet::new();
+        // What is asked of one primary is asked of all: their links share a task, which is woken once for all of them.
+        let lanes: Vec<_> = (0..config.links_per_primary).map(|_| FuturesUnordered::new()).collect();
         let mut tried = Vec::new();
         let mut primaries = Vec::new();
         for (node, endpoint) in config.quorum.nodes().zip(&config.primaries) {
@@ -130,7 +133,7 @@ impl Primaries {
                 vouching: vouching.clone(),
             };
             let mut inboxes = Vec::new();
-            for _ in 0..config.links_per_primary {
+            for lane in &lanes {
                 let capacity = config.limits.operations_per_primary.div_ceil(config.links_per_primary);
                 let inbox =
                     Arc::new(Inbox::new(capacity, Arc::new(Status::new(clock.now())), clock, Arc::clone(counters)));
@@ -138,14 +141,16 @@ impl Primaries {
                     vouching.wakes(inbox.wake());
                 }
                 let (told, first_try) = watch::channel(false);
-                links.spawn(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
+                lane.push(Link::new(settings.clone(), Arc::clone(&inbox), told).run());
                 inboxes.push(inbox);
                 tried.push(first_try);
             }
             let (address, vouching) = (Arc::clone(&addresses[node.index()]), vouching.clone());
             primaries.push(Arc::new(Primary { address, node, inboxes, vouching }));
         }
-        Self { all: primaries, tried, ceiling, _links: links }
+        let in_task = |mut lane: FuturesUnordered<_>| async move { while lane.next().await.is_some() {} };
+        let lanes = lanes.into_iter().map(in_task).collect();
+        Self { all: primaries, tried, ceiling, _lanes: lanes }
     }
 
     /// The primaries in the order of configuration.

@@ -4,6 +4,7 @@
 //! told. Times are those of hand-overs: from the release being sent to the next grant being read.
 
 use super::Plan;
+use crate::connections::Connections;
 use crate::load::Pace;
 use crate::results::{FLOOR, Run, Section, Series};
 use crate::stand::{Stand, TTL_MS};
@@ -17,7 +18,7 @@ pub fn measure(stand: &Stand, plan: &Plan, waiters: &[usize]) -> Section {
         entrants.push((described("proxy, WAIT", clients).against(FLOOR, 1), Some(clients)));
     }
     let series = plan.take_turns(entrants, |waiters| match *waiters {
-        None => stand.floor(1, 1, &plan.load(Pace::Closed)),
+        None => stand.floor(Connections::of(1), 1, &plan.load(Pace::Closed)),
         Some(clients) => handed_over(stand, plan, clients),
     });
     Section::of(format!("Hand-overs of one lock, {} primaries", stand.fleet.len()), FLOOR, &series)

@@ -6,12 +6,12 @@ use super::Plan;
 use crate::connections::Connections;
 use crate::load::Pace;
 use crate::pairs::Verb;
-use crate::results::{FLOOR, Section, Series};
+use crate::results::{FLOOR, SHARED_FLOOR, Section, Series};
 use crate::stand::Stand;
 
 /// Who locks.
 enum Subject {
-    Floor(usize),
+    Floor(Connections),
     Proxy(Connections),
 }
 
@@ -26,7 +26,7 @@ pub(super) fn of_keys(stand: &Stand, plan: &Plan, title: String, case: &'static 
     let keys_each = if let Verb::Several(count) = verb { count } else { 1 };
     let load = plan.load(Pace::Closed);
     let series = plan.take_turns(entrants(stand, plan, case), |subject| match *subject {
-        Subject::Floor(clients) => stand.floor(clients, keys_each, &load),
+        Subject::Floor(connections) => stand.floor(connections, keys_each, &load),
         Subject::Proxy(connections) => stand.pairs(connections, verb, &load),
     });
     Section::of(title, FLOOR, &series)
@@ -38,7 +38,13 @@ fn entrants(stand: &Stand, plan: &Plan, case: &'static str) -> Vec<(Series, Subj
     for connections in plan.connections() {
         let clients = connections.clients();
         if !entrants.iter().any(|(series, _)| series.is_floor() && series.clients == clients) {
-            entrants.push((described(FLOOR, clients), Subject::Floor(clients)));
+            let own = Connections::of(clients);
+            entrants.push((described(FLOOR, clients), Subject::Floor(own)));
+            if clients > 1 {
+                let shared = Connections::shared_by(clients);
+                let series = described(SHARED_FLOOR, clients).on(shared).against(FLOOR, clients);
+                entrants.push((series, Subject::Floor(shared)));
+            }
         }
         let series = described("proxy", clients).on(connections).against(FLOOR, clients);
         entrants.push((series, Subject::Proxy(connections)));

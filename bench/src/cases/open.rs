@@ -20,9 +20,9 @@ pub fn measure(stand: &Stand, plan: &Plan, per_second: u32) -> Section {
     let load = plan.load(Pace::Open(per_second.into()));
     let series = plan.take_turns(entrants, |&is_floor| {
         if is_floor {
-            stand.floor(CLIENTS, 1, &load)
+            stand.floor(Connections::of(CLIENTS), 1, &load)
         } else {
-            stand.pairs(Connections { count: CLIENTS, depth: 1 }, Verb::Plain, &load)
+            stand.pairs(Connections::of(CLIENTS), Verb::Plain, &load)
         }
     });
     let primaries = stand.fleet.len();

@@ -1,9 +1,11 @@
 //! One connection to a primary while it lives: batches out, answers in, votes cast.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::admission::{Admitted, is_primary, unix_micros};
@@ -46,6 +48,8 @@ pub(super) struct Service<'a> {
     soundness: Soundness,
     /// When there may be something to do about its marker; `None`: not before something happens.
     errand_at: Option<Instant>,
+    /// Why the marker could not be written when that was tried last.
+    unmarked: Option<Arc<str>>,
 }
 
 /// What a connection leaves behind.
@@ -86,6 +90,7 @@ impl<'a> Service<'a> {
             next_probe: now,
             soundness,
             errand_at: Some(now),
+            unmarked: None,
         };
         service.tell();
         service
@@ -111,7 +116,14 @@ impl<'a> Service<'a> {
             let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             let going = tokio::select! {
                 ready = self.wire.ready(interest) => ready.map_err(|_| Trouble::ConnectionLost).and_then(|()| self.read()),
-                () = self.inbox.filled() => Ok(()),
+                () = self.inbox.filled() => {
+                    // While the server is at work, nothing is lost by letting everybody who is ready go first: what they
+                    // have for it goes with the same write.
+                    if !self.pipeline.is_empty() {
+                        yield_now().await;
+                    }
+                    Ok(())
+                }
                 () = &mut timer => self.look_at_the_clock(),
             };
             if let Err(trouble) = going {
@@ -190,7 +202,9 @@ impl<'a> Service<'a> {
             Errand::At(at) => Some(now + at.since(moment)),
             Errand::Write { found, marker } => {
                 let words = String::from_utf8_lossy(&marker);
-                tracing::info!(primary = %self.settings.endpoint.address, marker = %words, "marking");
+                if self.unmarked.is_none() {
+                    tracing::info!(primary = %self.settings.endpoint.address, marker = %words, "marking");
+                }
                 vouching.encode_marking(found.as_ref(), &marker, &mut self.wire.output);
                 self.pipeline.push_marking();
                 None
@@ -266,8 +280,12 @@ impl<'a> Service<'a> {
                 }
                 Event::NotMarked(error) => {
                     let reason = own_words(&error);
-                    tracing::warn!(primary = %self.settings.endpoint.address, %reason, "the marker cannot be written");
                     self.inbox.status.set_error(format!("the marker cannot be written: {reason}"));
+                    // Tried again and again, told once for as long as the reason stays the same.
+                    if self.unmarked.as_ref() != Some(&reason) {
+                        tracing::warn!(primary = %self.settings.endpoint.address, %reason, "the marker cannot be written");
+                    }
+                    self.unmarked = Some(reason);
                 }
             }
         }
@@ -300,7 +318,9 @@ impl<'a> Service<'a> {
         if std::mem::discriminant(&was) != std::mem::discriminant(&self.soundness) || !*self.tried.borrow() {
             self.tell();
         }
-        if self.soundness != Soundness::Sound && self.errand_at.is_none() {
+        if self.soundness == Soundness::Sound {
+            self.unmarked = None;
+        } else if self.errand_at.is_none() {
             self.errand_at = Some(self.heard);
         }
         Ok(wrong)

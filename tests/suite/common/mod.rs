@@ -8,7 +8,6 @@
 //! * `scripted`: primaries that say what a real server cannot be made to say.
 //! * `bystander`: somebody who must be served meanwhile.
 //! * `descriptors`: few of them for the program, many for the test.
-//! * `wall_clock`: a time of day that can be set.
 //! * `random`: choices that are the same in each run.
 //! * `environment`: how much of it is wanted.
 //!
@@ -26,7 +25,6 @@ mod records;
 mod rigs;
 mod scripted;
 mod sessions;
-mod wall_clock;
 
 pub(crate) use bystander::Bystander;
 pub(crate) use descriptors::{need_descriptors, with_descriptors};
@@ -40,4 +38,3 @@ pub(crate) use records::{a_quorum_holds, every_primary_holds, no_primary_holds, 
 pub(crate) use rigs::{Rig, SharedRig, every_rig, relays, three_and_five};
 pub(crate) use scripted::{on_acquire, scripted};
 pub(crate) use sessions::{SESSION_TTL, bind, bound, counted, none_bound};
-pub(crate) use wall_clock::WallClock;

@@ -88,6 +88,7 @@ async fn numbers_rise(kind: Kind, grants: u64, seed: u64) {
     }
     let (took, (refused, unsettled)) = (began.elapsed(), work.in_vain());
     every_key_is_free_in_the_end(&work).await;
+    work.ends(&fleet).await;
     faults.extend(cuts);
     tell(kind, seed, &work, took, (refused, unsettled), &faults).await;
     work.history(|history| {

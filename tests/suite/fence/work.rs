@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use support::history::ghosts::Ghost;
 use support::history::{Answer, GrantId};
 use support::resp::encode_command;
-use support::{ByteClient, History, Proxy, Value};
+use support::{ByteClient, Fleet, History, Proxy, Value, eventually};
 
 use super::Fenced;
 use crate::common::Random;
@@ -15,6 +16,8 @@ pub(super) const PROXIES: usize = 3;
 
 /// Long against what a client does with its lock, short against the test: what is left behind stands in nobody's way for long.
 const TTL: &str = "1000";
+/// No record may be there for longer behind the last request; that of a lock and as much again.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// Where a signing went nothing is withdrawn.
 const OWNERS_TTL: &str = "600";
 /// Of locks that nobody releases.
@@ -204,6 +207,7 @@ impl Work {
         let grant = self.history(|history| {
             let grant = history.granted(name, key, Answer { sent, arrived, validity });
             history.fenced(grant, number);
+            history.signed(grant, lock.token.as_str());
             grant
         });
         self.granted.fetch_add(1, Ordering::Relaxed);
@@ -218,6 +222,20 @@ impl Work {
         for reply in client.read_replies(held.len()).await {
             assert!(matches!(reply, Value::Integer(0 | 1)) || reply.is_error_with("NOQUORUM"), "{reply:?}");
         }
+    }
+
+    /// Waits until nothing is left of any lock, which must be so when the last of them have had their time.
+    pub(super) async fn ends(&self, fleet: &Fleet) {
+        let quiet = self.began.elapsed();
+        let is_gone = async || {
+            let now = self.began.elapsed();
+            let found = fleet.locks().await;
+            let ghosts = self.history(|history| history.ghosts(&found, quiet, GONE_WITHIN, now));
+            let ghosts: Vec<String> = ghosts.iter().map(Ghost::to_string).collect();
+            assert!(ghosts.is_empty(), "{}", ghosts.join("\n"));
+            found.is_empty()
+        };
+        eventually(is_gone, "every lock to end").await;
     }
 
     /// Takes a lock and gives it back, through this proxy; whether it could be had.

@@ -2,14 +2,14 @@
 //!
 //! On Valkey under libfaketime, under which Redis hangs.
 
-use support::{Fault, Fleet, Kind, Relay, Server, ServerOptions, eventually, unique_key};
+use support::{Fault, Fleet, Kind, Relay, Server, ServerOptions, WallClock, eventually, unique_key};
 
 use super::{MARKER, Quarantine, state};
-use crate::common::{LONGEST_TTL, Lock, WallClock, granted, start, voters};
+use crate::common::{LONGEST_TTL, Lock, granted, start, voters};
 
 /// A server that is shown this time of day.
 async fn shown(clock: &WallClock) -> Server {
-    Server::start(Kind::Valkey, ServerOptions { environment: clock.environment(), ..ServerOptions::default() }).await
+    Server::start(Kind::Valkey, ServerOptions::default().shown(clock)).await
 }
 
 #[tokio::test]

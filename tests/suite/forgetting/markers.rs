@@ -36,6 +36,24 @@ async fn markers_stand_behind_the_key_prefix_and_no_lock_may_have_their_name() {
 }
 
 #[tokio::test]
+async fn a_marker_that_cannot_be_written_is_told_once_and_tried_again_and_again() {
+    let mut fleet = Fleet::start(Kind::any(), 3).await;
+    let proxy = start(Quarantine::Auto.options(fleet.addresses()).set("max_ttl_ms", 1_000)).await;
+    fleet[0].flushall().await;
+    let set = async |replicas| fleet[0].command(&["CONFIG", "SET", "min-replicas-to-write", replicas]).await;
+    assert_eq!(set("1").await, Value::ok());
+    let told = async || proxy.log().matches("the marker cannot be written").count();
+    eventually(async || told().await > 0, "it to be told").await;
+    let tries = fleet[0].calls("eval").await;
+    eventually(async || fleet[0].calls("eval").await >= tries + 2, "more to be tried").await;
+    assert_eq!((told().await, proxy.log().matches("reason=NOREPLICAS").count()), (1, 1), "{}", proxy.log());
+    let shown = format!("{:?}", proxy.command(&["RPRIMARIES"]).await);
+    assert!(shown.contains("the marker cannot be written: NOREPLICAS"), "{shown}");
+    assert_eq!(set("0").await, Value::ok());
+    voters(&proxy, 3).await;
+}
+
+#[tokio::test]
 async fn a_primary_of_another_set_does_not_vote_and_is_left_as_it_is() {
     for &kind in Kind::all() {
         let fleet = Fleet::start(kind, 3).await;

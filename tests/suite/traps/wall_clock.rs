@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{Direction, Fault, Kind, Proxy, Relay, Value, eventually, unique_key};
+use support::{Direction, Fault, Kind, Proxy, Relay, Value, WallClock, eventually, unique_key};
 
 use crate::common::{
-    LONGEST_TTL, Rig, WallClock, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, relays,
-    settled, start,
+    LONGEST_TTL, Rig, drift, every_primary_holds, granted, no_primary_holds, outlive, patient, relays, settled, start,
 };
 
 /// The year in which a line of the log was written.
@@ -63,7 +62,7 @@ async fn stepping_the_system_clock_changes_nothing() {
     let relays = relays(fleet);
     // Without probes in between, what leaves is what was asked.
     let options = patient(relays.iter().map(Relay::address)).set("probe_interval_ms", 60_000);
-    let proxy = start(clock.shown_to(options)).await;
+    let proxy = start(options.shown(&clock)).await;
     let year = year_of(&proxy.wait_for_log("connected").await);
 
     for (offset, expected) in [("+10y", year + 10), ("-10y", year - 10)] {

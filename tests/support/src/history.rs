@@ -7,14 +7,17 @@
 //! the same lock.
 //!
 //! Times are durations since any moment that all clients of the history share. Whether fencing numbers rise from grant to grant is
-//! decided by the same certainty ([`fences`]).
+//! decided by the same certainty ([`fences`]); so is whether a primary has kept what it should not ([`ghosts`]). And locks have to be
+//! granted at all ([`progress`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 pub mod fences;
+pub mod ghosts;
 pub mod past;
+pub mod progress;
 
 /// One grant in a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +48,7 @@ struct Grant {
     answers: Vec<Answer>,
     given_up: Option<Duration>,
     fence: Option<u64>,
+    token: Option<String>,
 }
 
 impl Grant {
@@ -74,7 +78,7 @@ impl History {
     /// `client` was granted `key`.
     pub fn granted(&mut self, client: impl Into<String>, key: impl Into<String>, answer: Answer) -> GrantId {
         let (client, key) = (client.into(), key.into());
-        self.grants.push(Grant { client, key, answers: vec![answer], given_up: None, fence: None });
+        self.grants.push(Grant { client, key, answers: vec![answer], given_up: None, fence: None, token: None });
         GrantId(self.grants.len() - 1)
     }
 
@@ -149,25 +153,6 @@ impl History {
         let text: Vec<String> = overlaps.iter().map(Overlap::to_string).collect();
         assert!(overlaps.is_empty(), "{} of {} grants overlap:\n{}", overlaps.len(), self.len(), text.join("\n"));
     }
-
-    /// The first stretch of `window` between `from` and `to` in which no grant of `key` arrived, if there is one.
-    ///
-    /// Exclusion alone is easy: grant nothing. So a history is also asked for progress.
-    pub fn stall(&self, key: &str, window: Duration, from: Duration, to: Duration) -> Option<Stall> {
-        let grants = self.grants.iter().filter(|grant| grant.key == key);
-        let mut arrivals: Vec<Duration> = grants.map(|grant| grant.answers[0].arrived).collect();
-        arrivals.retain(|arrival| (from..=to).contains(arrival));
-        arrivals.sort_unstable();
-        arrivals.push(to);
-        let mut last = from;
-        for arrival in arrivals {
-            if arrival.saturating_sub(last) > window {
-                return Some(Stall { key: key.to_owned(), from: last, to: arrival });
-            }
-            last = arrival;
-        }
-        None
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -215,23 +200,6 @@ impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, earlier, later, from, to } = self;
         write!(f, "{key}: {earlier}, and {later}: both for {:?}", to.saturating_sub(*from))
-    }
-}
-
-/// A time without a grant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stall {
-    /// The key.
-    pub key: String,
-    /// The last grant before it, or where the question began.
-    pub from: Duration,
-    /// The first grant after it, or where the question ended.
-    pub to: Duration,
-}
-
-impl fmt::Display for Stall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: no grant from {:?} to {:?}", self.key, self.from, self.to)
     }
 }
 
@@ -342,19 +310,5 @@ mod tests {
             history.extended(short, answer(start + 10, start + 11, 50));
         }
         assert_eq!(overlaps(&history), [(0, 1, 101, 150), (0, 2, 201, 250), (0, 3, 301, 350)]);
-    }
-
-    #[test]
-    fn a_time_without_grants_is_found() {
-        let mut history = History::new();
-        for arrived in [10, 50, 200] {
-            history.granted("one", "job", answer(arrived - 1, arrived, 5));
-        }
-        assert_eq!(history.stall("job", ms(150), ms(0), ms(300)), None);
-        let stall = history.stall("job", ms(100), ms(0), ms(300)).expect("150 ms without a grant");
-        assert_eq!(stall.to_string(), "job: no grant from 50ms to 200ms");
-        let end = history.stall("job", ms(160), ms(0), ms(400)).expect("the end counts");
-        assert_eq!((end.from, end.to), (ms(200), ms(400)));
-        assert!(history.stall("other", ms(100), ms(0), ms(101)).is_some());
     }
 }

@@ -7,8 +7,10 @@
 //! * [`proxy`] runs the real `redlock-proxy` binary and keeps what it logged.
 //! * [`client`] is a client that sends exactly the bytes it is told and tells replies apart to the byte ([`resp`]).
 //! * [`relay`] stands between two of them and delays, swallows, cuts and resets.
+//! * [`wall_clock`] shows a program another time of day.
 //! * [`scripted`] is a server that answers what a test wants, and remembers what it was asked.
-//! * [`history`] decides whether a history of grants ever had two holders at once.
+//! * [`history`] decides whether a history of grants ever had two holders at once, numbers that did not rise, records that
+//!   outlived their locks, or locks that nobody could have.
 //! * [`waiting`] waits for conditions, [`programs`] runs client programs such as redis-cli.
 //!
 //! **How it fails.** By panicking, with a message that says what was waited for: a harness whose errors must be handled by each
@@ -25,6 +27,7 @@ pub mod client;
 pub mod servers;
 pub mod proxy;
 pub mod relay;
+pub mod wall_clock;
 pub mod scripted;
 pub mod history;
 pub mod programs;
@@ -40,3 +43,4 @@ pub use resp::Value;
 pub use scripted::{Action, ScriptedNode};
 pub use servers::{Fleet, Kind, Server, ServerOptions, shared};
 pub use waiting::{PATIENCE, eventually, unique_key};
+pub use wall_clock::WallClock;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::waiting::{LOOK_EVERY, PATIENCE};
+use crate::wall_clock::clean_up_after;
 
 /// A command that runs `program`, killed by the kernel when the test process ends.
 pub(crate) fn command(program: &Path) -> Command {
@@ -98,9 +99,13 @@ impl Process {
     /// SIGKILL, and waits until the process is gone and its sockets with it.
     pub(crate) fn kill(&self) {
         let mut child = self.child();
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // An error means that it has ended by itself, which is as good.
         let _ = child.kill();
         let _ = child.wait();
+        clean_up_after(self.id);
     }
 
     /// SIGSTOP, and waits until the process has in fact stopped: the signal is delivered some time after the call.

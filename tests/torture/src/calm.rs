@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::Footprint;
+use support::history::ghosts::Ghost;
+use support::history::progress::{Progress, Stall};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::crowd::Crowd;
 use crate::record::Record;
-use crate::rig::{QUARANTINE, Rig};
+use crate::rig::{MARKING, QUARANTINE, Rig};
 
 /// Behind a quarantine: how long connecting anew may take, and what a busy machine adds to it.
 const RESUMES_WITHIN: Duration = Duration::from_secs(30);
@@ -72,6 +74,22 @@ pub(crate) async fn recovered(rig: &Rig, record: &Record) -> Option<Recovery> {
     Some(Recovery { granted: first.expect("there was one").saturating_sub(healed), through_all, all_vote })
 }
 
+/// Waits until each lock has been granted again, which it must be; how long that took.
+pub(crate) async fn each_granted(record: &Record, keys: &[String], healed: Duration) -> Option<Duration> {
+    loop {
+        let progress = record.history().progress(keys, healed, QUARANTINE + RESUMES_WITHIN, record.now());
+        match progress {
+            Progress::Resumed(after) => return Some(after),
+            Progress::Awaited => sleep(EVERY).await,
+            Progress::Stalled(stalls) => {
+                let stalls: Vec<String> = stalls.iter().map(Stall::to_string).collect();
+                record.accuse(format!("all was well at {healed:?}, and yet:\n{}", stalls.join("\n")));
+                return None;
+            }
+        }
+    }
+}
+
 /// Sends the clients home; whoever stands in line has its answer within its time.
 pub(crate) async fn disperse(record: &Record, crowd: &Arc<Crowd>, mut clients: JoinSet<()>) {
     crowd.end();
@@ -89,19 +107,30 @@ pub(crate) async fn disperse(record: &Record, crowd: &Arc<Crowd>, mut clients: J
 
 /// Waits until every lock has ended and nothing is owed to anybody, which must be so when the longest of them have.
 pub(crate) async fn settled(rig: &Rig, record: &Record) {
-    let began = Instant::now();
+    let (gone, bound) = (record.now(), QUARANTINE + LOOKING);
     loop {
-        let is_late = began.elapsed() > QUARANTINE + LOOKING;
-        let remains = rig.remains().await;
-        if remains.is_empty() {
+        let now = record.now();
+        let (found, unfinished) = (rig.locks().await, rig.unfinished().await);
+        if found.is_empty() && unfinished.is_empty() {
             return;
         }
-        if is_late {
+        let mut remains = if now > gone + bound { unfinished } else { Vec::new() };
+        remains.extend(record.history().ghosts(&found, gone, bound, now).iter().map(Ghost::to_string));
+        if !remains.is_empty() {
             let remains = remains.join("\n");
-            record.accuse(format!("{:?} after the last client has gone there is left:\n{remains}", began.elapsed()));
+            record.accuse(format!("the last client has gone at {gone:?}, and there is left:\n{remains}"));
             return;
         }
         sleep(2 * EVERY).await;
+    }
+}
+
+/// All clocks show the same again, while nobody holds anything: a step of all of them is none that a proxy may mark.
+pub(crate) async fn clocks_agree(rig: &Rig, record: &Record) {
+    if let Some(clocks) = &rig.clocks {
+        clocks.agree();
+        sleep(MARKING).await;
+        all_vote(rig, record).await;
     }
 }
 

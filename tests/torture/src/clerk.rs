@@ -139,6 +139,9 @@ impl Clerk {
         let mut history = self.record.history();
         let grants: Vec<GrantId> =
             keys.iter().map(|key| history.granted(self.name.as_str(), key.as_str(), answer)).collect();
+        for grant in &grants {
+            history.signed(*grant, items[0].text());
+        }
         if let Some(number) = items.get(2) {
             let number = number.integer().try_into().expect("a number is positive");
             for grant in &grants {

@@ -28,7 +28,7 @@ const TTLS: std::ops::RangeInclusive<u64> = 800..=LONGEST_TTL;
 pub(crate) struct Crowd {
     pub(crate) record: Arc<Record>,
     addresses: Vec<String>,
-    keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     is_over: AtomicBool,
 }
 

@@ -1,6 +1,6 @@
 //! Everything that can fail fails, from a seed, while 64 clients hold three proxies to their promises. `make torture` runs it.
 //!
-//! In reading order: [`plan`] deals the misfortunes and [`storm`] lets them come, to what [`rig`] has started. The clients of
+//! In reading order: [`plan`] deals the misfortunes and [`storm`] and [`mod@clocks`] let them come, to what [`rig`] has started. The clients of
 //! [`crowd`] do with locks what is in [`lives`]; their [`clerk`] writes down what they are told over their [`mod@line`]s. [`calm`]
 //! looks at what a storm has left; [`record`] holds what was seen, [`score`] counts it, and [`report`] tells it.
 //!
@@ -10,11 +10,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 use support::Kind;
 
 mod calm;
 mod clerk;
+mod clocks;
 mod crowd;
 mod line;
 mod lives;
@@ -26,6 +28,7 @@ mod run;
 mod score;
 mod storm;
 
+use plan::Deal;
 use report::{Report, Setting};
 use run::Orders;
 
@@ -44,6 +47,9 @@ struct Arguments {
     /// The proxy; the one that was built with this program unless it is named
     #[arg(long)]
     proxy: Option<PathBuf>,
+    /// Nothing but these misfortunes
+    #[arg(long, value_enum)]
+    only: Option<Only>,
     /// A setting of the proxies; with quarantine=off, locks are held twice, and that must be found
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -53,6 +59,12 @@ struct Arguments {
 enum Primaries {
     Redis,
     Valkey,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Only {
+    /// Steps of clocks; needs valkey
+    Clock,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -67,10 +79,19 @@ fn main() -> ExitCode {
         Primaries::Redis => (Kind::Redis, "redis"),
         Primaries::Valkey => (Kind::Valkey, "valkey"),
     };
+    let deal = match (kind.can_be_shown_a_clock(), arguments.only) {
+        (true, None) => Deal::Alternately,
+        (true, Some(Only::Clock)) => Deal::OnlyClocks,
+        (false, None) => Deal::Clockless,
+        (false, Some(Only::Clock)) => Arguments::command()
+            .error(ErrorKind::ArgumentConflict, format!("a {kind} server cannot be shown another time of day"))
+            .exit(),
+    };
+    let only = if deal == Deal::OnlyClocks { " ONLY=clock" } else { "" };
     let minutes = arguments.minutes;
     let proxy = arguments.proxy.unwrap_or_else(rig::built_proxy);
     let settings: Vec<String> = arguments.settings.iter().map(|(key, value)| format!(" SET={key}={value}")).collect();
-    let repeat = format!("make torture MINUTES={minutes} SEED={seed} SERVER={name}{}", settings.concat());
+    let repeat = format!("make torture MINUTES={minutes} SEED={seed} SERVER={name}{only}{}", settings.concat());
     println!("{repeat}");
     let setting = Setting {
         seed,
@@ -84,7 +105,7 @@ fn main() -> ExitCode {
     let mut report = Report { setting, ..Report::default() };
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
-    let orders = Orders { minutes, seed, kind, proxy, settings: arguments.settings };
+    let orders = Orders { minutes, seed, kind, proxy, deal, settings: arguments.settings };
     runtime.expect("a runtime can be made").block_on(run::run(&orders, &mut report));
 
     let text = report.markdown();

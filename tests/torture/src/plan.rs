@@ -2,6 +2,10 @@
 //!
 //! Misfortunes are dealt like cards, so that none is seldom. Most strike so few primaries that a quorum is left; one in
 //! eight is *wide* and strikes a majority, or two proxies.
+//!
+//! A clock steps only where that is covered. Whether it has stepped is known to who has looked at it before: so all proxies
+//! have been there for a while, and stay until the primary is marked. And fencing numbers rest on what primaries remember, or
+//! on clocks that agree: so a storm has steps, or other losses of memory, not both.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,6 +27,8 @@ const WIDE_IN: u32 = 8;
 const QUIET_MS: u64 = 500;
 /// How long primaries are not what they were, after what does not harm their memory.
 const AFTERMATH: Duration = Duration::from_millis(500);
+/// How long a proxy may take to be connected to all primaries again.
+const RETURN: Duration = Duration::from_secs(1);
 
 /// A misfortune.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +40,8 @@ pub(crate) enum Kind {
     ClientsPaused,
     ScriptsFlushed,
     Replica,
+    ClockForward,
+    ClockBack,
     Slow,
     OneWaySlow,
     CommandsLost,
@@ -55,12 +63,14 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     Primaries,
+    /// Theirs.
+    Clocks,
     Links,
     Proxies,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 22] = [
+    pub(crate) const ALL: [Kind; 24] = [
         Kind::KilledEmpty,
         Kind::KilledSnapshot,
         Kind::Stopped,
@@ -68,6 +78,8 @@ impl Kind {
         Kind::ClientsPaused,
         Kind::ScriptsFlushed,
         Kind::Replica,
+        Kind::ClockForward,
+        Kind::ClockBack,
         Kind::Slow,
         Kind::OneWaySlow,
         Kind::CommandsLost,
@@ -94,6 +106,8 @@ impl Kind {
             Kind::ClientsPaused => "primary holds its clients (CLIENT PAUSE)",
             Kind::ScriptsFlushed => "primary forgets scripts (SCRIPT FLUSH)",
             Kind::Replica => "primary a replica, and back",
+            Kind::ClockForward => "primary's clock steps forward",
+            Kind::ClockBack => "primary's clock steps back, later forward again",
             Kind::Slow => "links slow, with jitter",
             Kind::OneWaySlow => "links very slow one way",
             Kind::CommandsLost => "links lose commands, then reset",
@@ -121,6 +135,7 @@ impl Kind {
             | Kind::ClientsPaused
             | Kind::ScriptsFlushed
             | Kind::Replica => Target::Primaries,
+            Kind::ClockForward | Kind::ClockBack => Target::Clocks,
             Kind::ProxyKilled | Kind::ProxyDrained | Kind::ProxyPaused => Target::Proxies,
             _ => Target::Links,
         }
@@ -128,6 +143,11 @@ impl Kind {
 
     /// Whether primaries may forget locks by it, and are kept out until these have ended.
     pub(crate) fn loses_memory(self) -> bool {
+        self.loses_counters() || self.target() == Target::Clocks
+    }
+
+    /// Whether they may forget fencing counters as well, which no step of a clock is long enough for.
+    fn loses_counters(self) -> bool {
         matches!(self, Kind::KilledEmpty | Kind::KilledSnapshot | Kind::Flushed | Kind::Replica)
     }
 
@@ -139,10 +159,11 @@ impl Kind {
     /// How long it lasts, in milliseconds.
     fn lasts(self) -> Range<u64> {
         match self {
-            Kind::Flushed | Kind::ScriptsFlushed | Kind::Reset | Kind::HalfClosed => 1..2,
+            Kind::Flushed | Kind::ScriptsFlushed | Kind::Reset | Kind::HalfClosed | Kind::ClockForward => 1..2,
             Kind::KilledEmpty | Kind::KilledSnapshot | Kind::ProxyKilled | Kind::ProxyDrained => 50..1_000,
             Kind::Truncated => 50..300,
             Kind::Replica => 300..1_500,
+            Kind::ClockBack => 500..2_500,
             Kind::HeldBack | Kind::ProxyPaused | Kind::Stopped => 100..2_500,
             _ => 100..1_200,
         }
@@ -165,9 +186,59 @@ pub(crate) struct Strike {
     pub(crate) detail: u64,
 }
 
-/// The misfortunes of one storm, by time; all are over when it is. A primary that forgot is not to be counted on for as long
-/// as `quarantine`.
-pub(crate) fn storm(seed: u64, number: u64, length: Duration, quarantine: Duration) -> Vec<Strike> {
+impl Strike {
+    /// By how many seconds clocks step: as often by some as by some hundred, an hour at most; back by a few.
+    pub(crate) fn seconds(&self) -> i64 {
+        if self.kind == Kind::ClockBack {
+            return 2 + i64::try_from(self.detail % 4).expect("few");
+        }
+        let about = 1 << (self.detail % 12);
+        i64::try_from((about + self.detail / 12 % about).min(3_600)).expect("an hour")
+    }
+}
+
+/// What can be dealt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deal {
+    /// All that needs no clocks.
+    Clockless,
+    /// In every other storm clocks step.
+    Alternately,
+    /// Nothing but steps of clocks.
+    OnlyClocks,
+}
+
+impl Deal {
+    /// Whether clocks step in this storm.
+    pub(crate) fn moves_clocks(self, number: u64) -> bool {
+        match self {
+            Deal::Clockless => false,
+            Deal::Alternately => !number.is_multiple_of(2),
+            Deal::OnlyClocks => true,
+        }
+    }
+
+    fn includes(self, kind: Kind, number: u64) -> bool {
+        match kind.target() {
+            Target::Clocks => self.moves_clocks(number),
+            _ if self == Deal::OnlyClocks => false,
+            _ => !(kind.loses_counters() && self.moves_clocks(number)),
+        }
+    }
+}
+
+/// How long storms and what is in them last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) length: Duration,
+    /// How long a primary that forgot is not to be counted on.
+    pub(crate) quarantine: Duration,
+    /// How long proxies need to see that a clock has stepped, and to mark its primary.
+    pub(crate) marking: Duration,
+}
+
+/// The misfortunes of one storm, by time; all are over when it is.
+pub(crate) fn storm(seed: u64, number: u64, deal: Deal, terms: &Terms) -> Vec<Strike> {
     // An odd constant spreads neighbouring numbers over the seeds.
     let mut random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut board = Board::default();
@@ -176,12 +247,14 @@ pub(crate) fn storm(seed: u64, number: u64, length: Duration, quarantine: Durati
     let mut now = Duration::ZERO;
     loop {
         now += Duration::from_millis(random.random_range(20..QUIET_MS));
-        if now >= length {
+        if now >= terms.length {
             return strikes;
         }
         if deck.is_empty() {
-            let deal = |kind: &Kind| (*kind, random.random_ratio(1, WIDE_IN));
-            deck = Kind::ALL.iter().map(deal).collect();
+            let included = Kind::ALL.into_iter().filter(|kind| deal.includes(*kind, number));
+            // A step of many clocks is not told from one of the proxy's own.
+            let card = |kind: Kind| (kind, kind.target() != Target::Clocks && random.random_ratio(1, WIDE_IN));
+            deck = included.map(card).collect();
             deck.shuffle(&mut random);
         }
         let fits = |card: &(Kind, bool)| board.room(*card, now).is_some();
@@ -190,8 +263,8 @@ pub(crate) fn storm(seed: u64, number: u64, length: Duration, quarantine: Durati
         let (victims, count) = board.room(card, now).expect("it fits");
         let lasts = Duration::from_millis(random.random_range(card.0.lasts()));
         let strike = strike(card, (now, lasts), &victims, count, &mut random);
-        if now + lasts < length {
-            board.note(&strike, quarantine);
+        if now + lasts < terms.length {
+            board.note(&strike, terms);
             strikes.push(strike);
         }
     }
@@ -207,7 +280,7 @@ fn strike(
     let count = random.random_range(count);
     let struck = choose(random, victims, count);
     let (primaries, proxies) = match kind.target() {
-        Target::Primaries => (struck, Vec::new()),
+        Target::Primaries | Target::Clocks => (struck, Vec::new()),
         Target::Proxies => (Vec::new(), struck),
         Target::Links => {
             let proxies = random.random_range(1..=PROXIES);
@@ -230,6 +303,8 @@ struct Board {
     busy: [Duration; PRIMARIES],
     impaired: [Duration; PRIMARIES],
     busy_proxies: [Duration; PROXIES],
+    /// Until when a clock that has stepped may not be marked yet.
+    stepping: Duration,
 }
 
 impl Board {
@@ -238,12 +313,16 @@ impl Board {
         let primaries = |until: &[Duration; PRIMARIES]| -> Vec<usize> {
             (0..PRIMARIES).filter(|primary| until[*primary] <= now).collect()
         };
+        let proxies_are_there = |so_long: Duration| self.busy_proxies.iter().all(|until| *until + so_long <= now);
         if kind.target() == Target::Proxies {
-            if self.busy_proxies.iter().any(|until| *until > now) {
+            if self.stepping > now || !proxies_are_there(Duration::ZERO) {
                 return None;
             }
             let first = if kind == Kind::ProxyPaused { WITNESS } else { WITNESS + 1 };
             return Some(((first..PROXIES).collect(), if wide { 2..3 } else { 1..2 }));
+        }
+        if kind.target() == Target::Clocks && (self.stepping > now || !proxies_are_there(RETURN)) {
+            return None;
         }
         let free = primaries(&self.busy);
         if wide {
@@ -261,15 +340,17 @@ impl Board {
         (most > 0).then(|| (victims, 1..most + 1))
     }
 
-    fn note(&mut self, strike: &Strike, quarantine: Duration) {
-        let over = strike.at + strike.lasts;
-        if strike.kind.target() == Target::Proxies {
-            for proxy in &strike.proxies {
-                self.busy_proxies[*proxy] = over;
+    fn note(&mut self, strike: &Strike, terms: &Terms) {
+        let mut over = strike.at + strike.lasts;
+        match strike.kind.target() {
+            Target::Proxies => strike.proxies.iter().for_each(|proxy| self.busy_proxies[*proxy] = over),
+            Target::Clocks => {
+                over += terms.marking;
+                self.stepping = over;
             }
-            return;
+            Target::Primaries | Target::Links => {}
         }
-        let aftermath = if strike.kind.loses_memory() { quarantine } else { AFTERMATH };
+        let aftermath = if strike.kind.loses_memory() { terms.quarantine } else { AFTERMATH };
         for primary in &strike.primaries {
             self.busy[*primary] = over;
             if strike.kind.impairs() {

@@ -48,6 +48,8 @@ pub(crate) struct Report {
     pub(crate) costs: Costs,
     /// The slowest of all recoveries.
     pub(crate) recovery: Recovery,
+    /// How long it took at most until each lock was granted again.
+    pub(crate) each_granted: Duration,
     /// By how much the latest answer to a WAIT came behind its time.
     pub(crate) latest: Duration,
     pub(crate) counters: Vec<(&'static str, u64)>,
@@ -123,14 +125,16 @@ impl Report {
     fn rest(&self) -> String {
         let [calm, storm] = self.costs.longest_pause.map(|pause| pause.as_millis());
         let Recovery { granted, through_all, all_vote } = self.recovery;
-        let [granted, through_all, all_vote] = [granted, through_all, all_vote].map(|time| time.as_millis());
+        let [granted, through_all, each_lock, all_vote] =
+            [granted, through_all, self.each_granted, all_vote].map(|time| time.as_millis());
         let latest = self.latest.as_millis();
         let counters: Vec<String> =
             self.counters.iter().map(|(name, count)| format!("| {name} | {count} |\n")).collect();
         format!(
             "## Time\n\n| what, at most | ms |\n|---|---:|\n| without a grant, calm | {calm} |\n\
              | without a grant, in a storm | {storm} |\n| from the end of a storm to a grant | {granted} |\n\
-             | to a grant through each proxy | {through_all} |\n| until all primaries vote for all proxies | {all_vote} |\n\
+             | to a grant through each proxy | {through_all} |\n| to a grant of each lock | {each_lock} |\n\
+             | until all primaries vote for all proxies | {all_vote} |\n\
              | an answer to WAIT behind its time | {latest} |\n\n\
              ## Proxies\n\n| INFO redlock, all proxies | |\n|---|---:|\n{}{}",
             counters.concat(),

@@ -6,23 +6,28 @@ use std::sync::Mutex as Plain;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use support::{Footprint, Kind, Proxy, ProxyOptions, Relay, Server, ServerOptions, Value};
+use support::history::ghosts::Found;
+use support::{Footprint, Kind, Proxy, ProxyOptions, Relay, Server, ServerOptions};
 use tokio::sync::Mutex;
 
+use crate::clocks::Clocks;
 use crate::crowd::LONGEST_TTL;
 use crate::plan::{PRIMARIES, PROXIES};
 use crate::record::Record;
 
 /// How long a proxy waits for one primary.
 const NODE_TIMEOUT: u64 = 80;
+/// How often a proxy looks at a primary of which it wants nothing, and for how long it waits for a sign of life.
+const PROBE_INTERVAL: u64 = 200;
+const SILENCE_TIMEOUT: u64 = 500;
 /// How long a drained proxy may take.
 const GRACE: u64 = 3_000;
 
 /// The state of a proxy that has nothing to do any more: these are zero.
 const GAUGES: [&str; 5] = ["withdrawals_pending", "waiting_clients", "lines", "waiters", "session_locks"];
 
-/// By which primaries are told from each other's that are not the proxies' own.
-const OWN_RECORDS: &str = "redlock-proxy:";
+/// The record that vouches for a primary's memory.
+pub(crate) const MARKER: &str = "redlock-proxy:marker";
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(crate) struct Rig {
     pub(crate) kind: Kind,
     pub(crate) servers: Vec<Mutex<Server>>,
     pub(crate) ports: Vec<u16>,
+    /// Where servers can be shown another time of day.
+    pub(crate) clocks: Option<Clocks>,
     /// For each proxy one before each primary.
     pub(crate) relays: Vec<Vec<Relay>>,
     pub(crate) proxies: Vec<Mutex<Proxy>>,
@@ -47,11 +54,19 @@ struct Counters {
 /// How long a primary that forgot is kept out, a little more than that.
 pub(crate) const QUARANTINE: Duration = Duration::from_millis(LONGEST_TTL + LONGEST_TTL / 100 + 2 + NODE_TIMEOUT + 50);
 
+/// How long proxies need to see that a primary's clock has stepped, to look at the others, and to mark it; more than that.
+pub(crate) const MARKING: Duration = Duration::from_millis(PROBE_INTERVAL + SILENCE_TIMEOUT + 800);
+
 impl Rig {
     pub(crate) async fn start(kind: Kind, binary: &Path, seed: u64, settings: &[(String, String)]) -> Self {
+        let clocks = kind.can_be_shown_a_clock().then(Clocks::new);
         let mut servers = Vec::new();
-        for _ in 0..PRIMARIES {
-            servers.push(Server::start(kind, ServerOptions::default()).await);
+        for primary in 0..PRIMARIES {
+            let options = match &clocks {
+                Some(clocks) => ServerOptions::default().shown(clocks.shown(primary)),
+                None => ServerOptions::default(),
+            };
+            servers.push(Server::start(kind, options).await);
         }
         let (mut relays, mut proxies) = (Vec::new(), Vec::new());
         for _ in 0..PROXIES {
@@ -63,7 +78,7 @@ impl Rig {
         let proxies = proxies.into_iter().map(Mutex::new).collect();
         let ports = servers.iter().map(Server::port).collect();
         let servers = servers.into_iter().map(Mutex::new).collect();
-        Self { kind, servers, ports, relays, proxies, addresses, counters: Plain::default() }
+        Self { kind, servers, ports, clocks, relays, proxies, addresses, counters: Plain::default() }
     }
 
     /// What the server calls itself.
@@ -124,18 +139,18 @@ impl Rig {
         true
     }
 
-    /// What is left of the work: records on primaries, and what proxies have not done with. Nothing, when nobody asks for
-    /// anything and every lock has ended.
-    pub(crate) async fn remains(&self) -> Vec<String> {
-        let mut remains = Vec::new();
+    /// The records on all primaries.
+    pub(crate) async fn locks(&self) -> Vec<Found> {
+        let mut locks = Vec::new();
         for (number, server) in self.servers.iter().enumerate() {
-            let server = server.lock().await;
-            let keys = server.command(&["KEYS", "*"]).await;
-            for key in keys.items().iter().map(Value::text).filter(|key| !key.starts_with(OWN_RECORDS)) {
-                let left = server.pttl(&key).await;
-                remains.push(format!("primary {number} has {key}, for {left} ms"));
-            }
+            locks.extend(server.lock().await.locks(number).await);
         }
+        locks
+    }
+
+    /// What proxies have not done with. Nothing, when nobody asks for anything and every lock has ended.
+    pub(crate) async fn unfinished(&self) -> Vec<String> {
+        let mut remains = Vec::new();
         for (number, proxy) in self.proxies.iter().enumerate() {
             let fields = self.look(number, &*proxy.lock().await).await;
             let field = |name: &str| fields.get(name).map_or("missing", String::as_str);
@@ -188,9 +203,9 @@ fn options(links: &[Relay], settings: &[(String, String)]) -> ProxyOptions {
     let impatient = [
         ("max_ttl_ms", LONGEST_TTL),
         ("node_timeout_ms", NODE_TIMEOUT),
-        ("silence_timeout_ms", 500),
+        ("silence_timeout_ms", SILENCE_TIMEOUT),
         ("connect_timeout_ms", 300),
-        ("probe_interval_ms", 200),
+        ("probe_interval_ms", PROBE_INTERVAL),
         ("shutdown_grace_ms", GRACE),
     ];
     // One heap, that gives back what is free: else memory that threads keep for later looks like memory that is held.

@@ -9,10 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::calm::{self, Growth};
 use crate::crowd::Crowd;
-use crate::plan::{self, WITNESS};
+use crate::plan::{self, Deal, Terms, WITNESS};
 use crate::record::Record;
 use crate::report::{COUNTERS, Report};
-use crate::rig::{QUARANTINE, Rig};
+use crate::rig::{MARKING, QUARANTINE, Rig};
 use crate::storm;
 
 /// Fewer show no growth from one calm to the next.
@@ -29,6 +29,8 @@ pub(crate) struct Orders {
     pub(crate) seed: u64,
     pub(crate) kind: Kind,
     pub(crate) proxy: PathBuf,
+    /// What goes wrong.
+    pub(crate) deal: Deal,
     /// Settings of the proxies, in the place of the usual ones.
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -95,7 +97,8 @@ async fn one(orders: &Orders, rig: &Arc<Rig>, record: &Arc<Record>, report: &mut
     let number = report.storms as u64;
     let (crowd, clients) = Crowd::gather(record, &rig.addresses, (orders.seed, number));
     let began = record.now();
-    let strikes = plan::storm(orders.seed, number, length, QUARANTINE);
+    let terms = Terms { length, quarantine: QUARANTINE, marking: MARKING };
+    let strikes = plan::storm(orders.seed, number, orders.deal, &terms);
     let judging = async {
         loop {
             sleep(JUDGED_EVERY).await;
@@ -108,6 +111,8 @@ async fn one(orders: &Orders, rig: &Arc<Rig>, record: &Arc<Record>, report: &mut
         let recovery = calm::recovered(rig, record).await;
         let well = record.now();
         sleep(calm).await;
+        let each_granted = calm::each_granted(record, &crowd.keys, healed).await;
+        report.each_granted = report.each_granted.max(each_granted.unwrap_or_default());
         (healed, recovery, (well, record.now()))
     };
     let (healed, recovery, calm) = tokio::select! {
@@ -116,6 +121,9 @@ async fn one(orders: &Orders, rig: &Arc<Rig>, record: &Arc<Record>, report: &mut
     };
     calm::disperse(record, &crowd, clients).await;
     calm::settled(rig, record).await;
+    if orders.deal.moves_clocks(number) {
+        calm::clocks_agree(rig, record).await;
+    }
     rig.look_for_panics(record).await;
     record.judge();
 

@@ -10,6 +10,7 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::clocks;
 use crate::plan::{Kind, PRIMARIES, Strike, Target};
 use crate::record::Record;
 use crate::rig::{Rig, look_for_panic};
@@ -43,6 +44,20 @@ async fn fall(rig: &Rig, record: &Record, strike: Strike) {
             }
             place = record.begins(strike.clone());
             strike_servers(rig, &strike, &mut servers).await;
+        }
+        Target::Clocks => {
+            let mut servers = Vec::new();
+            for primary in &strike.primaries {
+                servers.push(rig.servers[*primary].lock().await);
+            }
+            let mut proxies = Vec::new();
+            for proxy in &rig.proxies {
+                proxies.push(proxy.lock().await);
+            }
+            let Some(known) = clocks::known_to_all(record, &proxies, &strike.primaries).await else { return };
+            place = record.begins(strike.clone());
+            let clocks = rig.clocks.as_ref().expect("steps are dealt where clocks can be set");
+            clocks.step(record, &strike, &servers, &proxies, &known).await;
         }
         Target::Links => {
             place = record.begins(strike.clone());

@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::client::ByteClient;
+use crate::history::ghosts::Found;
 use crate::ports::free_port;
 use crate::process::{self, Process};
 use crate::resp::Value;
@@ -27,6 +28,9 @@ use crate::waiting::{LOOK_EVERY, PATIENCE, eventually};
 
 mod kind;
 pub use kind::Kind;
+
+/// How keys begin that are no locks: the proxy's marker, its fencing counters.
+const OWN_KEYS: &str = "redlock-proxy:";
 
 /// How a server differs from the ordinary one.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +114,22 @@ impl Server {
     /// Deletes `key`; whether it was there.
     pub async fn del(&self, key: impl AsRef<[u8]>) -> bool {
         expect_no_error(self.command(&[b"DEL", key.as_ref()]).await, "DEL").integer() == 1
+    }
+
+    /// The records of all locks, which are all keys but those that the proxy keeps for itself; `number` tells this primary
+    /// from others.
+    pub async fn locks(&self, number: usize) -> Vec<Found> {
+        let keys = expect_no_error(self.command(&["KEYS", "*"]).await, "KEYS");
+        let mut locks = Vec::new();
+        for key in keys.items().iter().map(Value::text).filter(|key| !key.starts_with(OWN_KEYS)) {
+            // It may end between two questions.
+            let (Some(token), left) = (self.get(&key).await, self.pttl(&key).await) else { continue };
+            if left != -2 {
+                let expires_in = u64::try_from(left).ok().map(Duration::from_millis);
+                locks.push(Found { primary: number, key, token, expires_in });
+            }
+        }
+        locks
     }
 
     /// One field of INFO, of whatever section, such as `run_id` or `uptime_in_seconds`.
@@ -238,6 +258,15 @@ impl Fleet {
             values.push(server.get(key.as_ref()).await);
         }
         values
+    }
+
+    /// The records of all locks.
+    pub async fn locks(&self) -> Vec<Found> {
+        let mut locks = Vec::new();
+        for (number, server) in self.iter().enumerate() {
+            locks.extend(server.locks(number).await);
+        }
+        locks
     }
 
     /// How many hold `key` at all.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::waiting::unique_key;
+use crate::wall_clock::{WallClock, left_by};
 
 #[tokio::test]
 async fn every_kind_starts_answers_and_forgets_over_a_restart() {
@@ -90,4 +91,25 @@ async fn a_server_that_is_dropped_is_gone() {
     assert!(footprint.resident_bytes > 0 && footprint.descriptors > 3);
     drop(server);
     assert!(ByteClient::try_connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_is_shown_a_time_of_day_and_leaves_nothing_of_it() {
+    let clock = WallClock::new();
+    let mut server = Server::start(Kind::Valkey, ServerOptions::default().shown(&clock)).await;
+    assert!(server.kind().can_be_shown_a_clock());
+    assert_eq!(server.command(&["SET", "k", "v", "PX", "600000"]).await, Value::ok());
+    let seconds =
+        async || -> i64 { server.command(&["TIME"]).await.items()[0].text().parse().expect("a number of seconds") };
+    let before = seconds().await;
+    clock.shift("+3600");
+    // It looks at the clock now and then, not for each command.
+    eventually(async || seconds().await >= before + 3_600, "the clock to have stepped").await;
+    assert!(seconds().await < before + 2 * 3_600);
+    eventually(async || !server.exists("k").await, "the record to end").await;
+
+    let kept = left_by(server.process.id());
+    assert!(kept.iter().all(|file| file.exists()), "{kept:?}");
+    server.kill();
+    assert!(!kept.iter().any(|file| file.exists()), "{kept:?}");
 }
