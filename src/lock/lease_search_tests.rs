@@ -10,7 +10,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-#[path = "lease_search_world.rs"]
+#[path = "lease_world_tests.rs"]
 mod world;
 
 use self::world::{Primary, Quarantine, Request, Step, World};
