@@ -126,6 +126,8 @@ fn tally(criterion: &mut Criterion) {
     }
 }
 
+// A function of its own in the program, so that callgrind tells of it.
+#[inline(never)]
 fn decide(quorum: Quorum, vote: &AcquireVote) -> AcquireVerdict {
     let (mut acquire, started) = (Acquire::new(quorum, None), Moment::from_micros(0));
     for node in quorum.nodes() {
