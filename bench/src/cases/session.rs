@@ -20,6 +20,9 @@ const LOCKS: usize = CONNECTIONS * LOCKS_EACH;
 /// Three times the distance of renewals.
 const TTL_MS: &str = "3000";
 
+/// Bytes for each held lock.
+pub const LOCK_BYTES: &str = "bytes of a held SESSION lock";
+
 /// What was counted in one round, for each renewal.
 struct Round {
     renewals_per_second: f64,
@@ -122,6 +125,7 @@ fn section(primaries: usize, rounds: &[Round], bytes: u64) -> Section {
         title: format!("{} held SESSION locks, {primaries} primaries", grouped(LOCKS as f64)),
         text,
         json,
-        failures: String::new(),
+        figures: vec![(LOCK_BYTES, bytes as f64)],
+        ..Section::default()
     }
 }
