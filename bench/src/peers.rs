@@ -7,12 +7,16 @@ use std::time::Duration;
 use serde_json::Value;
 use support::Driver;
 use tempfile::NamedTempFile;
+use tokio::time::timeout;
 
 use crate::series::{Processor, Run};
 use crate::stand::Stand;
 
-/// For an answer. Before the first of all, it fetches and compiles what it needs.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Until it is ready: the first time, it fetches and compiles what it needs.
+const TO_BEGIN: Duration = Duration::from_secs(9 * 60);
+
+/// Longer than it was told to work, and against hanging only.
+const TO_END: Duration = Duration::from_secs(60);
 
 /// What each worker of a driver wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +59,7 @@ impl Peer {
         let environment = [("PRIMARY_PORTS".to_owned(), ports.join(" "))];
         let errors = NamedTempFile::new().expect("a temporary file can be made");
         let to_file: File = errors.as_file().try_clone().expect("a descriptor can be duplicated");
-        let driver = stand.wait(Driver::start(run, &environment, to_file.into(), PATIENCE));
+        let driver = stand.wait(Driver::start(run, &environment, to_file.into(), TO_BEGIN));
         let driver = driver.map_err(|reason| explained(&reason, &errors))?;
         let version = driver.title().rsplit(' ').next().unwrap_or_default();
         Ok(Self { name: format!("{name} {version}"), driver, errors })
@@ -75,8 +79,11 @@ impl Peer {
     ) -> Result<Run, String> {
         let order = if keys == Keys::Distinct { "distinct" } else { "contended" };
         let order = |span: Duration| format!("drive {order} {clients} {} {name}", span.as_millis());
-        let tell = |driver: &mut Driver, span| stand.wait(driver.tell(&order(span)));
-        // The answer's failure would come again.
+        let tell = |driver: &mut Driver, span| {
+            let answer = stand.wait(async { timeout(span + TO_END, driver.tell(&order(span))).await });
+            answer.unwrap_or_else(|_| Err(format!("has not answered {TO_END:?} after its time was up")))
+        };
+        // What is wrong with its answer will come again.
         tell(&mut self.driver, warm_up).map_err(|reason| explained(&reason, &self.errors))?;
         let used = |driver: &Driver| driver.footprint().map(|used| used.processor).unwrap_or_default();
         let before = (used(&self.driver), stand.used().primaries);

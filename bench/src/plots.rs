@@ -63,7 +63,9 @@ fn by_clients<'a>(all: &[&'a Series], case: &str, by: &str) -> Vec<(usize, &'a S
 /// A place on the axis for each number of clients, at even distances.
 fn dots(found: &[(usize, &Series)], axis: &[usize], figure: impl Fn(&Series) -> Spread) -> Dots {
     let place = |clients| axis.iter().position(|own| *own == clients);
-    found.iter().filter_map(|(clients, series)| Some((place(*clients)? as f64, figure(series)))).collect()
+    let dots = found.iter().filter_map(|(clients, series)| Some((place(*clients)? as f64, figure(series))));
+    // Where nothing was done there is no time it took.
+    dots.filter(|(_, spread)| spread.median.is_finite()).collect()
 }
 
 fn axis(found: &[(usize, &Series)]) -> Option<Vec<usize>> {
