@@ -141,60 +141,53 @@ fn measure_locks(arguments: &Arguments, parts: &Parts, stand: Stand, report: &mu
     let plan = arguments.plan(&["64", "1x64"]);
     if arguments.measures(Case::Distinct) {
         let plan = arguments.plan(&["1", "16", "64", "1x64", "256", "1000"]);
-        report.add(distinct::measure(&stand, &plan));
+        report.measure("Distinct keys", || vec![distinct::measure(&stand, &plan)]);
         for &primaries in &arguments.primaries[1..] {
             let parts = Parts { primaries: primaries.into(), ..parts.clone() };
-            report.add(distinct::measure(&Stand::start(&parts), &plan));
+            report.measure("Distinct keys", || vec![distinct::measure(&Stand::start(&parts), &plan)]);
         }
     }
     if arguments.measures(Case::Open) {
-        for &rate in &arguments.rates {
-            report.add(open::measure(&stand, &plan, rate));
-        }
+        let of_rate = |&rate: &u32| open::measure(&stand, &plan, rate);
+        report.measure("Open loop", || arguments.rates.iter().map(of_rate).collect());
     }
     if arguments.measures(Case::Contended) {
         let waiters: Vec<usize> = arguments.waiters.iter().map(|&waiters| waiters.into()).collect();
-        report.add(contended::measure(&stand, &plan, &waiters));
+        report.measure("Hand-overs", || vec![contended::measure(&stand, &plan, &waiters)]);
     }
     if arguments.measures(Case::Fence) {
-        report.add(fence::measure(&stand, &plan));
+        report.measure("FENCE", || vec![fence::measure(&stand, &plan)]);
     }
     if arguments.measures(Case::Several) {
-        report.add(several::measure(&stand, &plan));
+        report.measure("RMLOCK", || vec![several::measure(&stand, &plan)]);
     }
     if arguments.compares(Case::Peers) {
-        for section in peers::measure(&stand, &plan) {
-            report.add(section);
-        }
+        report.measure("Redlock libraries", || peers::measure(&stand, &plan));
     }
     drop(stand);
     if arguments.compares(Case::Counts) {
-        report.add(counts::measure(parts, &plan));
+        report.measure("Counts", || vec![counts::measure(parts, &plan)]);
     }
     if arguments.measures(Case::Dead) {
-        report.add(dead::measure(parts, &plan));
+        report.measure("One dead primary", || vec![dead::measure(parts, &plan)]);
     }
     if arguments.measures(Case::Session) {
-        report.add(session::measure(parts, &plan));
+        report.measure("SESSION locks", || vec![session::measure(parts, &plan)]);
     }
 }
 
 /// What is asked for of the relay, and of the proxy's memory.
 fn measure_relay(arguments: &Arguments, parts: &Parts, report: &mut Report) {
     let plan = arguments.plan(&[]);
-    if arguments.measures(Case::Relay) || arguments.measures(Case::Pipe) {
-        let front = Front::start(parts.kind, &parts.proxy);
-        if arguments.measures(Case::Relay) {
-            for section in relay::measure(&front, &plan) {
-                report.add(section);
-            }
-        }
-        if arguments.compares(Case::Pipe) {
-            report.add(pipe::measure(&front));
-        }
+    let front = || Front::start(parts.kind, &parts.proxy);
+    if arguments.measures(Case::Relay) {
+        report.measure("The relay", || relay::measure(&front(), &plan));
+    }
+    if arguments.compares(Case::Pipe) {
+        report.measure("redis-cli --pipe", || vec![pipe::measure(&front())]);
     }
     if arguments.compares(Case::Memory) {
-        report.add(memory::measure(parts));
+        report.measure("Memory", || vec![memory::measure(parts)]);
     }
 }
 

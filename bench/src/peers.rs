@@ -90,7 +90,7 @@ impl Peer {
         let answer = tell(&mut self.driver, span).map_err(|reason| explained(&reason, &self.errors))?;
         let after = (used(&self.driver), stand.used().primaries);
         let spent = [after.0.saturating_sub(before.0), after.1.saturating_sub(before.1)];
-        run(&answer, spent).map_err(|reason| explained(&reason, &self.errors))
+        run(&answer, keys, spent).map_err(|reason| explained(&reason, &self.errors))
     }
 }
 
@@ -103,19 +103,21 @@ fn explained(reason: &str, errors: &NamedTempFile) -> String {
     }
 }
 
-/// What a driver's answer tells; its processors' time and that of the primaries are known already.
-fn run(answer: &str, [client, primaries]: [Duration; 2]) -> Result<Run, String> {
+/// What a driver's answer tells; its processors' time and that of the primaries are known already. Of a lock that all want,
+/// hand-overs are counted; distinct keys have as many pairs.
+fn run(answer: &str, keys: Keys, [client, primaries]: [Duration; 2]) -> Result<Run, String> {
     let told: Value = serde_json::from_str(answer).map_err(|_| answer.to_owned())?;
     let number = |field: &str| told[field].as_f64().ok_or_else(|| format!("tells no {field}: {answer}"));
     let pairs = number("pairs")?;
     if pairs == 0.0 {
         return Err(format!("no lock in {} ms, {} errors", number("elapsed_us")? / 1000.0, number("errors")?));
     }
+    let counted = if keys == Keys::Contended { number("hand_overs")? } else { pairs };
     let grants: Vec<u64> = told["clients"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let (most, least) = grants.iter().max().zip(grants.iter().min()).ok_or("tells of no clients")?;
     let each = |time: Duration| time.as_secs_f64() * 1e6 / pairs;
     Ok(Run {
-        per_second: pairs * 1e6 / number("elapsed_us")?,
+        per_second: counted * 1e6 / number("elapsed_us")?,
         p50_us: number("p50_us")?,
         p99_us: number("p99_us")?,
         p999_us: number("p999_us")?,
@@ -135,8 +137,9 @@ mod tests {
 
     #[test]
     fn what_a_driver_answers_is_read() {
-        let answer = r#"{"pairs": 4, "elapsed_us": 2000000, "p50_us": 10, "p99_us": 20, "p999_us": 30, "errors": 1, "clients": [3, 1]}"#;
-        let run = run(answer, SPENT).expect("it tells all");
+        let answer = r#"{"pairs": 4, "elapsed_us": 2000000, "p50_us": 10, "p99_us": 20, "p999_us": 30, "errors": 1, "clients": [3, 1], "hand_overs": 2}"#;
+        assert_eq!(run(answer, Keys::Contended, SPENT).map(|run| run.per_second.to_string()), Ok("1".into()));
+        let run = run(answer, Keys::Distinct, SPENT).expect("it tells all");
         let figures = [run.per_second, run.p50_us, run.p99_us, run.p999_us];
         assert_eq!(figures.map(|figure| figure.to_string()), ["2", "10", "20", "30"]);
         assert_eq!((run.failures, run.unfairness), (1, Some(3.0)));
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_locks_is_a_failure_with_its_reason() {
-        let reason = |answer| run(answer, SPENT).expect_err("nothing was measured");
+        let reason = |answer| run(answer, Keys::Distinct, SPENT).expect_err("nothing was measured");
         assert_eq!(reason("error unknown command"), "error unknown command");
         assert_eq!(reason(r#"{"pairs": 0, "elapsed_us": 1500, "errors": 2}"#), "no lock in 1.5 ms, 2 errors");
         assert_eq!(reason(r#"{"pairs": 1}"#), "tells of no clients");

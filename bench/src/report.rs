@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -27,12 +28,24 @@ impl Report {
         Self { machine, text, sections: Vec::new() }
     }
 
-    /// With this as well.
-    pub fn add(&mut self, section: Section) {
+    fn add(&mut self, section: Section) {
         println!("{section}");
         // Writing to a string cannot fail.
         let _ = write!(self.text, "\n{section}");
         self.sections.push(section);
+    }
+
+    /// With what is measured now. What cannot be is said, and the rest goes on.
+    pub fn measure(&mut self, title: &str, case: impl FnOnce() -> Vec<Section>) {
+        let sections = catch_unwind(AssertUnwindSafe(case)).unwrap_or_else(|panic| {
+            let reason = panic.downcast_ref::<String>().map(String::as_str);
+            let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("see standard error");
+            let failures = format!("- **not measured**: {reason}\n");
+            vec![Section { title: title.into(), failures, ..Section::default() }]
+        });
+        for section in sections {
+            self.add(section);
+        }
     }
 
     /// Ends it with what was to be reached.
@@ -70,5 +83,31 @@ impl Report {
             write(plot.file, &plot.svg);
         }
         write(&format!("{date}.md"), &text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_measured_is_said_and_the_rest_is_written() {
+        let mut report = Report::new(Machine::default(), 5, "bench");
+        report.measure("Nothing", || panic!("no {}", "server"));
+        assert!(report.has_failed());
+        report
+            .measure("Locks", || vec![Section { title: "Locks".into(), text: "fast\n".into(), ..Section::default() }]);
+        report.end();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        report.write(folder.path(), "2026-01-01");
+        let text = fs::read_to_string(folder.path().join("2026-01-01.md")).expect("written");
+        for part in
+            ["## Nothing\n\n\n- **not measured**: no server\n", "\n## Locks\n\nfast\n", "## What is to be reached\n"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let json = fs::read(folder.path().join("2026-01-01.json")).expect("written");
+        let json: Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(json["sections"].as_array().map(Vec::len), Some(3));
     }
 }
