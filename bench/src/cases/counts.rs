@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -78,24 +80,46 @@ fn pairs(stand: &Stand, lines: &mut Lines, on: Connections, verb: Verb, load: &L
 
 /// On the average primary.
 fn commands(stand: &Stand, on: Connections, verb: Verb, load: &Load) -> Counts {
-    let counted = || {
-        let mut sum = Counts::new();
-        for server in stand.fleet.iter() {
-            let told = stand.wait(server.command(&["INFO", "commandstats"])).text();
-            for (command, calls) in commands_of(&told) {
-                *sum.entry(command).or_default() += calls;
-            }
-        }
-        sum
-    };
+    let counted = || settled(|| counted(stand));
     let before = counted();
     let divisor = pairs(stand, &mut stand.lines(on.count), on, verb, load) * stand.fleet.len() as f64;
     let mut counts = counted();
     for (command, calls) in &mut counts {
         *calls = (*calls - before.get(command).unwrap_or(&0.0)) / divisor;
     }
-    counts.retain(|command, calls| *calls > 0.0 && command != "info");
+    counts.retain(|_, calls| *calls > 0.0);
     counts
+}
+
+/// By all primaries together. What asks for it is not counted.
+fn counted(stand: &Stand) -> Counts {
+    let mut sum = Counts::new();
+    for server in stand.fleet.iter() {
+        let told = stand.wait(server.command(&["INFO", "commandstats"])).text();
+        for (command, calls) in commands_of(&told) {
+            *sum.entry(command).or_default() += calls;
+        }
+    }
+    sum.remove("info");
+    sum
+}
+
+/// Once nothing more comes: a primary that nobody has waited for may still be at work for former locks. A probe now and then
+/// does not keep it from that.
+fn settled(count: impl Fn() -> Counts) -> Counts {
+    const QUIET: Duration = Duration::from_millis(50);
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let began = Instant::now();
+    let mut before = count();
+    loop {
+        thread::sleep(QUIET);
+        let now = count();
+        if ["set", "evalsha", "delifeq", "delex"].iter().all(|command| now.get(*command) == before.get(*command)) {
+            return now;
+        }
+        assert!(began.elapsed() < PATIENCE, "commands still come after {PATIENCE:?}");
+        before = now;
+    }
 }
 
 /// What INFO tells of the server's commands.

@@ -110,6 +110,7 @@ fn table(all: &[Series], keys: Keys) -> String {
         "p50, µs",
         "p50 of it/proxy",
         "p99, µs",
+        "p99 of it/proxy",
         "p99.9, µs",
         "client, µs",
         "proxy, µs",
@@ -122,6 +123,8 @@ fn table(all: &[Series], keys: Keys) -> String {
         let middle = |figure: fn(&Run) -> f64| grouped(series.spread(figure).median);
         let each = |figure: fn(&Run) -> f64| format!("{:.1}", series.spread(figure).median);
         let proxy = series.base(all);
+        let to_proxy =
+            |figure: fn(&Run) -> f64| proxy.map_or_else(String::new, |proxy| series.ratios(proxy, figure).to_string());
         let failed: u64 = series.runs.iter().map(|run| run.failures).sum();
         let mut cells = vec![
             series.by.clone(),
@@ -130,8 +133,9 @@ fn table(all: &[Series], keys: Keys) -> String {
             format!("{} to {}", grouped(rate.lowest), grouped(rate.highest)),
             proxy.map_or_else(String::new, |proxy| proxy.ratios(series, |run| run.per_second).to_string()),
             middle(|run| run.p50_us),
-            proxy.map_or_else(String::new, |proxy| series.ratios(proxy, |run| run.p50_us).to_string()),
+            to_proxy(|run| run.p50_us),
             middle(|run| run.p99_us),
+            to_proxy(|run| run.p99_us),
             middle(|run| run.p999_us),
             each(|run| run.processor.client_us),
             each(|run| run.processor.proxy_us),
