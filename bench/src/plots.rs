@@ -79,7 +79,7 @@ fn panel(title: &str, x: &str, axis: &[usize], y: &'static str, scale: Axis) -> 
     Panel { title: title.into(), x: x.into(), places, y, axis: scale, marks: Vec::new() }
 }
 
-const CONNECTIONS: &str = "connections, each with one request under way";
+const CONNECTIONS: &str = "clients, each with one request under way";
 const PAIR: &str = "time of lock + unlock";
 
 fn throughput(all: &[&Series]) -> Option<Plot> {
@@ -94,8 +94,10 @@ fn throughput(all: &[&Series]) -> Option<Plot> {
         let name = format!("proxy, one connection with {} requests under way", series.clients);
         panel.marks.push((name, Mark::Diamond(RED), dots(&[(series.clients, series)], &axis, rate)));
     }
-    let floors =
-        [("floor: bare clients, no proxy", FLOOR, GREY), ("the same, sharing connections", SHARED_FLOOR, GREEN)];
+    let floors = [
+        ("floor: bare clients, no proxy", FLOOR, GREY),
+        ("the same, all sharing one connection to each primary", SHARED_FLOOR, GREEN),
+    ];
     for (name, by, color) in floors {
         let found = by_clients(all, "distinct", by);
         panel.marks.push((name.into(), Mark::Dashed(color), dots(&found, &axis, rate)));

@@ -33,9 +33,9 @@ fn each_plot_names_its_axes_its_places_and_its_lines() {
     let expected: [(&str, &[&str]); 4] = [
         (
             "throughput.svg",
-            &["pairs a second", "connections", "1 000", "proxy", "one connection with 64", "floor: bare", "sharing"],
+            &["pairs a second", "clients", "1 000", "proxy", "one connection with 64", "floor: bare", "sharing"],
         ),
-        ("latency.svg", &["lock + unlock", "connections", "256", "1 ms", "proxy, p99.9", "floor, p50"]),
+        ("latency.svg", &["lock + unlock", "clients", "256", "1 ms", "proxy, p99.9", "floor, p50"]),
         ("hand-over.svg", &["time of a hand-over", "clients that want it", "200 µs", "proxy, p99", "floor, p50"]),
         ("dead-primary.svg", &["pairs a second", "lock + unlock", "1x64", "p99.9", "all healthy", "one dead"]),
     ];
