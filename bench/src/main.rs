@@ -10,7 +10,8 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use bench::cases::{
-    Contestant, Plan, contended, counts, dead, distinct, fence, memory, open, peers, pipe, relay, session, several,
+    Contestant, Plan, contended, counts, dead, distinct, fence, memory, open, peers, pipe, relay, session, settings,
+    several,
 };
 use bench::connections::Connections;
 use bench::front::Front;
@@ -89,6 +90,10 @@ enum Case {
     Pipe,
     /// Bytes of idle and of waiting clients
     Memory,
+    /// Quarantine on and off
+    Vouching,
+    /// One worker thread, and one for each core
+    Threads,
 }
 
 impl Arguments {
@@ -170,6 +175,12 @@ fn measure_locks(arguments: &Arguments, parts: &Parts, stand: Stand, report: &mu
     }
     if arguments.measures(Case::Dead) {
         report.measure("One dead primary", || vec![dead::measure(parts, &plan)]);
+    }
+    let plan = arguments.plan(&["1", "64", "1x64"]);
+    for (case, contrast) in [(Case::Vouching, settings::VOUCHING), (Case::Threads, settings::THREADS)] {
+        if arguments.measures(case) {
+            report.add(settings::measure(parts, &plan, &contrast));
+        }
     }
     if arguments.measures(Case::Session) {
         report.measure("SESSION locks", || vec![session::measure(parts, &plan)]);

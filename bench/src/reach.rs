@@ -166,6 +166,10 @@ fn aims(found: &Found) -> Vec<Aim> {
         let fence = found.ratio("fence", ["proxy, FENCE", on], ["proxy, plain", on], RATE);
         aim(&format!("FENCE, {what}: rate to that without"), AtLeast(0.65), fence);
     }
+    for (what, on, bound) in [("1 connection", "1", 0.85), ("64 connections", "64", 0.95)] {
+        let ratio = found.ratio("vouching", ["proxy, quarantine on", on], ["proxy, quarantine off", on], RATE);
+        aim(&format!("quarantine, {what}: rate to that without"), AtLeast(bound), ratio);
+    }
     for command in ["SET", "GET"] {
         for (depth, on) in [(1, "64"), (16, "64x16")] {
             let relay = found.ratio(&format!("relay {command}"), ["proxy", on], ["splice", on], RATE);

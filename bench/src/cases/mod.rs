@@ -18,6 +18,7 @@ pub mod pipe;
 pub mod relay;
 pub mod several;
 pub mod session;
+pub mod settings;
 
 /// How a case is run.
 #[derive(Debug, Clone)]
