@@ -179,7 +179,7 @@ fn measure_locks(arguments: &Arguments, parts: &Parts, stand: Stand, report: &mu
     let plan = arguments.plan(&["1", "64", "1x64"]);
     for (case, contrast) in [(Case::Vouching, settings::VOUCHING), (Case::Threads, settings::THREADS)] {
         if arguments.measures(case) {
-            report.add(settings::measure(parts, &plan, &contrast));
+            report.measure(contrast.title, || vec![settings::measure(parts, &plan, &contrast)]);
         }
     }
     if arguments.measures(Case::Session) {
