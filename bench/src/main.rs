@@ -133,7 +133,7 @@ fn main() -> ExitCode {
     let mut report = Report::new(machine, arguments.rounds, &command.join(" "));
     measure_locks(&arguments, &parts, stand, &mut report);
     measure_relay(&arguments, &parts, &mut report);
-    report.end();
+    report.end(arguments.cases.is_empty() && arguments.only.is_none());
     if !arguments.print_only {
         let results = || Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
         report.write(&arguments.into.clone().unwrap_or_else(results), date.trim());

@@ -48,9 +48,9 @@ impl Report {
         }
     }
 
-    /// Ends it with what was to be reached.
-    pub fn end(&mut self) {
-        self.add(reach::section(&self.sections));
+    /// Ends it with what was to be reached, by all that there is to measure or by some of it.
+    pub fn end(&mut self, is_whole: bool) {
+        self.add(reach::section(&self.sections, is_whole));
         let end = format!("Load at the end: {}.\n", machine::load());
         println!("{end}");
         self.text = format!("{}\n{end}", self.text);
@@ -97,7 +97,7 @@ mod tests {
         assert!(report.has_failed());
         report
             .measure("Locks", || vec![Section { title: "Locks".into(), text: "fast\n".into(), ..Section::default() }]);
-        report.end();
+        report.end(true);
         let folder = tempfile::tempdir().expect("a temporary folder");
         report.write(folder.path(), "2026-01-01");
         let text = fs::read_to_string(folder.path().join("2026-01-01.md")).expect("written");
