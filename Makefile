@@ -62,10 +62,10 @@ torture: ## faults of every kind at random for MINUTES=30, while clients watch; 
 	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(ONLY:%=--only %) $(SET:%=--set %)
 
 .PHONY: bench
-bench: ## locks and the relay, next to the least they can cost; QUICK=1 to see whether it works
-	@scripts/tools redis
-	$(test_environment) $(CARGO) run --locked --release --package bench -- $(if $(QUICK),--rounds 1 --seconds 0.3)
-	$(test_environment) $(CARGO) run --locked --release --package bench --bin relay -- $(if $(QUICK),--rounds 1 --quick)
+bench: ## locks and the relay, next to the least they can cost and to Redlock libraries (25 min); QUICK=1: does it work? (3 min)
+	@scripts/tools redis node go java strace
+	$(test_environment) $(CARGO) run --locked --release --package bench -- \
+	  $(if $(QUICK),--rounds 1 --seconds 0.3 --into target/bench)
 
 .PHONY: doc
 doc: ## the library's documentation; a warning fails

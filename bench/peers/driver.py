@@ -56,12 +56,26 @@ def one_line(error):
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
+class Race:
+    """How often a pair was another worker's than the one before."""
+
+    def __init__(self):
+        self.last = None
+        self.hand_overs = 0
+
+    def note(self, worker):
+        if self.last is not worker:
+            self.last = worker
+            self.hand_overs += 1
+
+
 class Worker:
     """One closed loop: lock and unlock again and again until the time is up."""
 
-    def __init__(self, key, deadline):
+    def __init__(self, key, deadline, race):
         self.key = key
         self.deadline = deadline
+        self.race = race
         self.latencies = []
         self.errors = 0
 
@@ -87,6 +101,7 @@ class Worker:
     def note(self, began, succeeded):
         if succeeded:
             self.latencies.append(time.perf_counter() - began)
+            self.race.note(self)
         else:
             self.fail(Refused("the library gave up"))
 
@@ -99,25 +114,25 @@ class Worker:
 
 def drive_threads(keys, milliseconds, pair):
     """`pair(worker)` locks and unlocks the worker's key, and returns whether it got it."""
-    began = time.perf_counter()
-    workers = [Worker(key, began + milliseconds / 1000) for key in keys]
+    began, race = time.perf_counter(), Race()
+    workers = [Worker(key, began + milliseconds / 1000, race) for key in keys]
     threads = [threading.Thread(target=worker.run, args=(pair,)) for worker in workers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return summary(workers, time.perf_counter() - began)
+    return summary(workers, race, time.perf_counter() - began)
 
 
 async def drive_tasks(keys, milliseconds, pair):
     """The same with a coroutine function."""
-    began = time.perf_counter()
-    workers = [Worker(key, began + milliseconds / 1000) for key in keys]
+    began, race = time.perf_counter(), Race()
+    workers = [Worker(key, began + milliseconds / 1000, race) for key in keys]
     await asyncio.gather(*(worker.run_async(pair) for worker in workers))
-    return summary(workers, time.perf_counter() - began)
+    return summary(workers, race, time.perf_counter() - began)
 
 
-def summary(workers, elapsed):
+def summary(workers, race, elapsed):
     latencies = sorted(latency for worker in workers for latency in worker.latencies)
 
     def percentile(share):
@@ -125,6 +140,7 @@ def summary(workers, elapsed):
 
     return {
         "pairs": len(latencies),
+        "hand_overs": race.hand_overs,
         "elapsed_us": round(elapsed * 1e6),
         "p50_us": percentile(0.5),
         "p99_us": percentile(0.99),

@@ -10,7 +10,7 @@ use support::Server;
 use crate::programs::output;
 
 /// The commit, the machine and the server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Machine {
     commit: String,
     cores: usize,

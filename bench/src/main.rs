@@ -1,17 +1,23 @@
-//! What a lock costs through the proxy, next to the least it can cost: `cargo run --release -p bench -- --help`.
+//! What locks and the relay cost through the proxy, next to the least they can cost and to what others make of it:
+//! `cargo run --release -p bench -- --help`.
 //!
-//! A report in Markdown goes to stdout, what is being done to stderr, and the same numbers as JSON into a file.
+//! A report in Markdown goes to stdout, what is being done to stderr, and both that report and the same numbers as JSON into
+//! files.
 
-use std::fs;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use bench::cases::{Contestant, Plan, contended, dead, distinct, fence, open, session, several};
+use bench::cases::{
+    Contestant, Plan, contended, counts, dead, distinct, fence, memory, open, peers, pipe, relay, session, settings,
+    several,
+};
 use bench::connections::Connections;
-use bench::machine::{self, Machine};
+use bench::front::Front;
+use bench::machine::Machine;
 use bench::programs::{output, release_build};
-use bench::results::Section;
+use bench::report::Report;
 use bench::stand::{Parts, Stand};
 use clap::{Parser, ValueEnum};
 use support::Kind;
@@ -27,7 +33,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     connections: Vec<Connections>,
     /// Clients that want the contended lock
-    #[arg(long, value_delimiter = ',', default_value = "2,16,64,256", value_parser = clap::value_parser!(u16).range(2..))]
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256", value_parser = clap::value_parser!(u16).range(1..))]
     waiters: Vec<u16>,
     /// Pairs that are due a second, in the open loop
     #[arg(long, value_delimiter = ',', default_value = "1000,4000,8000", value_parser = clap::value_parser!(u32).range(1..))]
@@ -53,6 +59,9 @@ struct Arguments {
     /// Print the report, write no file
     #[arg(long)]
     print_only: bool,
+    /// Where the files are written [default: bench/results]
+    #[arg(long)]
+    into: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,11 +80,30 @@ enum Case {
     Dead,
     /// Ten thousand SESSION locks
     Session,
+    /// Redlock libraries, for distinct keys and for one
+    Peers,
+    /// Commands and system calls of a lock
+    Counts,
+    /// GET and SET through the proxy and through a raw copy
+    Relay,
+    /// redis-cli --pipe through the proxy
+    Pipe,
+    /// Bytes of idle and of waiting clients
+    Memory,
+    /// Quarantine on and off
+    Vouching,
+    /// One worker thread, and one for each core
+    Threads,
 }
 
 impl Arguments {
     fn measures(&self, case: Case) -> bool {
         self.cases.is_empty() || self.cases.contains(&case)
+    }
+
+    /// Whether the profiler wants everybody to take part.
+    fn compares(&self, case: Case) -> bool {
+        self.measures(case) && self.only.is_none()
     }
 
     fn plan(&self, connections: &[&str]) -> Plan {
@@ -99,67 +127,79 @@ fn main() -> ExitCode {
         primaries: arguments.primaries[0].into(),
     };
     let stand = Stand::start(&parts);
+    let date = stand.wait(output("date", &["-u", "+%Y-%m-%d"], Stdio::null()));
     let machine = stand.wait(Machine::observed(&stand.fleet[0]));
-    println!("# Locks, medians of {} rounds\n\n{machine}", arguments.rounds);
-    let sections = measure(&arguments, &parts, &stand);
-    println!("Load at the end: {}.", machine::load());
+    let command: Vec<String> = ["bench".into()].into_iter().chain(env::args().skip(1)).collect();
+    let mut report = Report::new(machine, arguments.rounds, &command.join(" "));
+    measure_locks(&arguments, &parts, stand, &mut report);
+    measure_relay(&arguments, &parts, &mut report);
+    report.end(arguments.cases.is_empty() && arguments.only.is_none());
     if !arguments.print_only {
-        let date = stand.wait(output("date", &["-u", "+%Y-%m-%d"], Stdio::null()));
-        write(date.trim(), &machine, &sections);
+        let results = || Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        report.write(&arguments.into.clone().unwrap_or_else(results), date.trim());
     }
-    let has_failed = sections.iter().any(|section| !section.failures.is_empty());
-    ExitCode::from(u8::from(has_failed))
+    ExitCode::from(u8::from(report.has_failed()))
 }
 
-/// Measures what is asked for, and prints each section when it is done.
-fn measure(arguments: &Arguments, parts: &Parts, stand: &Stand) -> Vec<Section> {
+/// What is asked for of locks.
+fn measure_locks(arguments: &Arguments, parts: &Parts, stand: Stand, report: &mut Report) {
     let plan = arguments.plan(&["64", "1x64"]);
-    let mut sections = Vec::new();
-    let mut done = |section: Section| {
-        println!("{section}");
-        sections.push(section);
-    };
     if arguments.measures(Case::Distinct) {
         let plan = arguments.plan(&["1", "16", "64", "1x64", "256", "1000"]);
-        done(distinct::measure(stand, &plan));
+        report.measure("Distinct keys", || vec![distinct::measure(&stand, &plan)]);
         for &primaries in &arguments.primaries[1..] {
             let parts = Parts { primaries: primaries.into(), ..parts.clone() };
-            done(distinct::measure(&Stand::start(&parts), &plan));
+            report.measure("Distinct keys", || vec![distinct::measure(&Stand::start(&parts), &plan)]);
         }
     }
     if arguments.measures(Case::Open) {
-        for &rate in &arguments.rates {
-            done(open::measure(stand, &plan, rate));
-        }
+        let of_rate = |&rate: &u32| open::measure(&stand, &plan, rate);
+        report.measure("Open loop", || arguments.rates.iter().map(of_rate).collect());
     }
     if arguments.measures(Case::Contended) {
         let waiters: Vec<usize> = arguments.waiters.iter().map(|&waiters| waiters.into()).collect();
-        done(contended::measure(stand, &plan, &waiters));
+        report.measure("Hand-overs", || vec![contended::measure(&stand, &plan, &waiters)]);
     }
     if arguments.measures(Case::Fence) {
-        done(fence::measure(stand, &plan));
+        report.measure("FENCE", || vec![fence::measure(&stand, &plan)]);
     }
     if arguments.measures(Case::Several) {
-        done(several::measure(stand, &plan));
+        report.measure("RMLOCK", || vec![several::measure(&stand, &plan)]);
+    }
+    if arguments.compares(Case::Peers) {
+        report.measure("Redlock libraries", || peers::measure(&stand, &plan));
+    }
+    drop(stand);
+    if arguments.compares(Case::Counts) {
+        report.measure("Counts", || vec![counts::measure(parts, &plan)]);
     }
     if arguments.measures(Case::Dead) {
-        done(dead::measure(parts, &plan));
+        report.measure("One dead primary", || vec![dead::measure(parts, &plan)]);
+    }
+    let plan = arguments.plan(&["1", "64", "1x64"]);
+    for (case, contrast) in [(Case::Vouching, settings::VOUCHING), (Case::Threads, settings::THREADS)] {
+        if arguments.measures(case) {
+            report.measure(contrast.title, || vec![settings::measure(parts, &plan, &contrast)]);
+        }
     }
     if arguments.measures(Case::Session) {
-        done(session::measure(parts, &plan));
+        report.measure("SESSION locks", || vec![session::measure(parts, &plan)]);
     }
-    sections
 }
 
-/// Writes what was measured to `bench/results/<date>.json`.
-fn write(date: &str, machine: &Machine, sections: &[Section]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
-    let file = folder.join(format!("{date}.json"));
-    let sections: serde_json::Value = sections.iter().map(|section| section.json.clone()).collect();
-    let document = serde_json::json!({"date": date, "machine": machine.json(), "sections": sections});
-    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, format!("{document:#}\n")));
-    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
-    eprintln!("written to {}", file.display());
+/// What is asked for of the relay, and of the proxy's memory.
+fn measure_relay(arguments: &Arguments, parts: &Parts, report: &mut Report) {
+    let plan = arguments.plan(&[]);
+    let front = || Front::start(parts.kind, &parts.proxy);
+    if arguments.measures(Case::Relay) {
+        report.measure("The relay", || relay::measure(&front(), &plan));
+    }
+    if arguments.compares(Case::Pipe) {
+        report.measure("redis-cli --pipe", || vec![pipe::measure(&front())]);
+    }
+    if arguments.compares(Case::Memory) {
+        report.measure("Memory", || vec![memory::measure(parts)]);
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, &'static str> {

@@ -1,23 +1,10 @@
 use super::*;
+use crate::connections::Connections;
+use crate::series::examples::{self, run};
+use crate::series::{FLOOR, Spread};
 
-fn run(per_second: f64) -> Run {
-    let processor = Processor { generator_us: 1.0, proxy_us: 2.0, primaries_us: 3.0 };
-    let p50_us = 1e6 / per_second;
-    Run {
-        per_second,
-        p50_us,
-        p99_us: 2.0 * p50_us,
-        p999_us: 3.0 * p50_us,
-        max_us: 4.0 * p50_us,
-        failures: 0,
-        first_failure: None,
-        unfairness: None,
-        processor,
-    }
-}
-
-fn series(by: &'static str, clients: usize, rates: [f64; 3]) -> Series {
-    Series { runs: rates.map(run).to_vec(), ..Series::new("distinct", by, 3, clients) }
+fn series(by: &str, clients: usize, rates: [f64; 3]) -> Series {
+    examples::series("distinct", by, clients, rates)
 }
 
 /// One round met a busy machine: both were slow, and the ratio is what it was.
@@ -36,7 +23,7 @@ fn ratios_are_made_within_a_round_and_against_as_many_clients() {
     assert!(all[1].base(&all).is_none(), "a floor has none");
     let base = all[2].base(&all).expect("of 64 clients");
     let ratio = all[2].ratios(base, |run| run.per_second);
-    assert_eq!(ratio, Ratio { median: 0.5, range: Range(0.5, 0.6) });
+    assert_eq!(ratio, Spread { median: 0.5, lowest: 0.5, highest: 0.6 });
 }
 
 #[test]
@@ -66,7 +53,7 @@ fn fairness_has_a_column_where_it_was_looked_at() {
         *run = run.clone().with_unfairness(unfairness);
     }
     let table = table(&all, FLOOR);
-    assert!(table.ends_with(" | 3.0 | 1.25 |\n"), "{table}");
+    assert!(table.ends_with(" | 3.0 | 1.25 (1.00 to 1.50) |\n"), "{table}");
     assert!(table.lines().nth(2).is_some_and(|floor| floor.ends_with(" | 3.0 |  |")), "{table}");
 }
 
@@ -82,7 +69,7 @@ fn failures_are_told_with_the_first_of_them() {
 
 #[test]
 fn the_json_tells_medians_rounds_and_ratios() {
-    let section = Section::of("Locks".into(), FLOOR, &measured());
+    let section = Section::of("Locks".into(), FLOOR, measured());
     let json = &section.json["series"];
     assert_eq!(json[2]["median"]["per_second"], 500.0);
     assert_eq!(json[2]["rounds"].as_array().map(Vec::len), Some(3));

@@ -12,7 +12,7 @@ use crate::floor::{Delete, Floor};
 use crate::lines::Lines;
 use crate::load::{Load, Measured, Work, run};
 use crate::pairs::{Pairs, Verb, keys};
-use crate::results::{Processor, Run};
+use crate::series::{Processor, Run};
 
 /// How long locks are taken for: longer than any measurement's worst moment, so that none ends by itself.
 pub const TTL_MS: u32 = 30_000;
@@ -43,9 +43,9 @@ pub struct Stand {
 /// Processor time used so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Used {
-    /// By the proxy.
+    /// By the proxy, or whatever stands in its place.
     pub proxy: Duration,
-    /// By all primaries together.
+    /// By all servers together.
     pub primaries: Duration,
 }
 
@@ -93,17 +93,22 @@ impl Stand {
 
     /// One run of a work, with what an operation has cost whom.
     pub fn measure(&self, work: &mut impl Work, lines: &mut Lines, load: &Load) -> (Measured, Processor) {
-        let before = self.used();
-        let measured = run(work, lines, load);
-        let after = self.used();
-        let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.operations as f64;
-        let processor = Processor {
-            generator_us: each(measured.processor),
-            proxy_us: each(after.proxy.saturating_sub(before.proxy)),
-            primaries_us: each(after.primaries.saturating_sub(before.primaries)),
-        };
-        (measured, processor)
+        measure(work, lines, load, || self.used())
     }
+}
+
+/// One run of a work, with what an operation has cost whom.
+pub fn measure(work: &mut impl Work, lines: &mut Lines, load: &Load, used: impl Fn() -> Used) -> (Measured, Processor) {
+    let before = used();
+    let measured = run(work, lines, load);
+    let after = used();
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.operations as f64;
+    let processor = Processor {
+        client_us: each(measured.processor),
+        proxy_us: each(after.proxy.saturating_sub(before.proxy)),
+        primaries_us: each(after.primaries.saturating_sub(before.primaries)),
+    };
+    (measured, processor)
 }
 
 async fn start(parts: &Parts, binary: &Path) -> (Fleet, Delete, Proxy) {

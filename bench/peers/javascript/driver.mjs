@@ -62,6 +62,9 @@ async function drive(library, keys, count, milliseconds, name) {
   const pairs = new Array(Number(count)).fill(0);
   const latencies = [];
   let errors = 0;
+  // Pairs that were another worker's than the one before.
+  let handOvers = 0;
+  let last;
   const began = performance.now();
   const end = began + Number(milliseconds);
   const work = async (worker) => {
@@ -80,6 +83,8 @@ async function drive(library, keys, count, milliseconds, name) {
       const done = performance.now();
       if (done > end) return;
       pairs[worker] += 1;
+      if (worker !== last) handOvers++;
+      last = worker;
       latencies.push(done - asked);
     }
   };
@@ -88,6 +93,7 @@ async function drive(library, keys, count, milliseconds, name) {
   const percentile = (share) => Math.round((sorted[Math.ceil(share * sorted.length) - 1] ?? 0) * 1000);
   return {
     pairs: sorted.length,
+    hand_overs: handOvers,
     elapsed_us: Math.round((end - began) * 1000),
     p50_us: percentile(0.5),
     p99_us: percentile(0.99),

@@ -11,6 +11,8 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.redisson.Redisson;
 import org.redisson.RedissonRedLock;
@@ -98,10 +100,11 @@ final class RedissonDriver {
     if (!contended && !how.equals("distinct")) return "error unknown command";
     long start = System.nanoTime();
     long end = start + MILLISECONDS.toNanos(Long.parseLong(milliseconds));
+    var race = new Race(new AtomicReference<>(), new AtomicLong());
     var tasks = new ArrayList<Callable<Worked>>();
     for (int i = 0; i < clients; i++) {
       var lock = redlock(contended ? name : name + i);
-      tasks.add(() -> work(lock, contended, end));
+      tasks.add(() -> work(lock, contended, end, race));
     }
     var threads = Executors.newFixedThreadPool(clients);
     var workers = new ArrayList<Worked>();
@@ -112,6 +115,7 @@ final class RedissonDriver {
     Stream<Long> latencies = workers.stream().flatMap(one -> one.us.stream());
     long[] us = latencies.mapToLong(Long::longValue).sorted().toArray();
     return "{\"pairs\":%d,\"elapsed_us\":%d".formatted(us.length, elapsedUs)
+        + ",\"hand_overs\":%d".formatted(race.handOvers.get())
         + ",\"p50_us\":%d,\"p99_us\":%d".formatted(percentile(us, 0.5), percentile(us, 0.99))
         + ",\"p999_us\":%d".formatted(percentile(us, 0.999))
         + ",\"errors\":%d".formatted(workers.stream().mapToLong(Worked::errors).sum())
@@ -125,7 +129,15 @@ final class RedissonDriver {
   /** What one worker did: how long each pair of lock and unlock took, and what failed. */
   private record Worked(List<Long> us, long errors) {}
 
-  private static Worked work(RLock lock, boolean contended, long end) throws InterruptedException {
+  /** How often a pair was another worker's than the one before. */
+  private record Race(AtomicReference<Thread> last, AtomicLong handOvers) {
+    void note() {
+      if (last.getAndSet(Thread.currentThread()) != Thread.currentThread()) handOvers.incrementAndGet();
+    }
+  }
+
+  private static Worked work(RLock lock, boolean contended, long end, Race race)
+      throws InterruptedException {
     var us = new ArrayList<Long>();
     long errors = 0;
     for (long asked; (asked = System.nanoTime()) < end; ) {
@@ -135,6 +147,7 @@ final class RedissonDriver {
         if (lock.tryLock(waitMs, TTL_MS, MILLISECONDS)) {
           lock.unlock();
           us.add((System.nanoTime() - asked) / 1000);
+          race.note();
         } else if (!contended) {
           errors++;
         }

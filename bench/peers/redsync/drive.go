@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redsync/redsync/v4"
@@ -15,6 +16,7 @@ const driveTTL = 30 * time.Second
 
 type result struct {
 	Pairs     int   `json:"pairs"`
+	HandOvers int64 `json:"hand_overs"`
 	ElapsedUS int64 `json:"elapsed_us"`
 	P50US     int64 `json:"p50_us"`
 	P99US     int64 `json:"p99_us"`
@@ -23,16 +25,27 @@ type result struct {
 	Clients   []int `json:"clients"`
 }
 
+// How often a pair was another client's than the one before.
+type race struct{ last, handOvers atomic.Int64 }
+
+func (r *race) note(client int) {
+	if r.last.Swap(int64(client)) != int64(client) {
+		r.handOvers.Add(1)
+	}
+}
+
 // Each worker locks and unlocks in turn until the time is up, with redsync's own retries in between.
 func (d *driver) drive(clients int, span time.Duration, key func(client int) string) string {
 	r := result{Clients: make([]int, clients)}
 	var latencies []int64
+	race := race{}
+	race.last.Store(-1)
 	var merge sync.Mutex
 	var workers sync.WaitGroup
 	began := time.Now()
 	for client := range clients {
 		workers.Go(func() {
-			own, errors := d.work(key(client), began.Add(span))
+			own, errors := d.work(key(client), began.Add(span), func() { race.note(client) })
 			merge.Lock()
 			defer merge.Unlock()
 			r.Clients[client] = len(own)
@@ -43,6 +56,7 @@ func (d *driver) drive(clients int, span time.Duration, key func(client int) str
 	workers.Wait()
 
 	r.Pairs, r.ElapsedUS = len(latencies), time.Since(began).Microseconds()
+	r.HandOvers = race.handOvers.Load()
 	slices.Sort(latencies)
 	percentile := func(perMille int) int64 {
 		if len(latencies) == 0 {
@@ -55,7 +69,7 @@ func (d *driver) drive(clients int, span time.Duration, key func(client int) str
 	return string(line)
 }
 
-func (d *driver) work(key string, end time.Time) (latencies []int64, errors int) {
+func (d *driver) work(key string, end time.Time, done func()) (latencies []int64, errors int) {
 	waiting, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
 	// redsync's default delay. Given up is only here, between two attempts: a context that ends in the middle of one
@@ -76,6 +90,7 @@ func (d *driver) work(key string, end time.Time) (latencies []int64, errors int)
 		}
 		if ok, _ := mutex.Unlock(); ok {
 			latencies = append(latencies, time.Since(asked).Microseconds())
+			done()
 		} else {
 			errors++
 		}

@@ -6,7 +6,8 @@
 use super::Plan;
 use crate::connections::Connections;
 use crate::load::Pace;
-use crate::results::{FLOOR, Run, Section, Series};
+use crate::results::Section;
+use crate::series::{FLOOR, Run, Series};
 use crate::stand::{Stand, TTL_MS};
 use crate::waiters::Waiters;
 
@@ -21,7 +22,7 @@ pub fn measure(stand: &Stand, plan: &Plan, waiters: &[usize]) -> Section {
         None => stand.floor(Connections::of(1), 1, &plan.load(Pace::Closed)),
         Some(clients) => handed_over(stand, plan, clients),
     });
-    Section::of(format!("Hand-overs of one lock, {} primaries", stand.fleet.len()), FLOOR, &series)
+    Section::of(format!("Hand-overs of one lock, {} primaries", stand.fleet.len()), FLOOR, series)
 }
 
 fn handed_over(stand: &Stand, plan: &Plan, clients: usize) -> Run {

@@ -8,7 +8,8 @@ use support::eventually;
 use super::Plan;
 use crate::load::Pace;
 use crate::pairs::Verb;
-use crate::results::{Section, Series};
+use crate::results::Section;
+use crate::series::Series;
 use crate::stand::{Parts, Stand};
 
 const HEALTHY: &str = "proxy, healthy";
@@ -36,5 +37,5 @@ pub fn measure(parts: &Parts, plan: &Plan) -> Section {
         stand.wait(eventually(voting, "the primary to be back"));
         run
     });
-    Section::of(format!("One of {primaries} primaries answers nothing, distinct keys"), "healthy", &series)
+    Section::of(format!("One of {primaries} primaries answers nothing, distinct keys"), "healthy", series)
 }

@@ -6,7 +6,8 @@ use super::Plan;
 use crate::connections::Connections;
 use crate::load::Pace;
 use crate::pairs::Verb;
-use crate::results::{FLOOR, SHARED_FLOOR, Section, Series};
+use crate::results::Section;
+use crate::series::{FLOOR, SHARED_FLOOR, Series};
 use crate::stand::Stand;
 
 /// Who locks.
@@ -29,7 +30,7 @@ pub(super) fn of_keys(stand: &Stand, plan: &Plan, title: String, case: &'static 
         Subject::Floor(connections) => stand.floor(connections, keys_each, &load),
         Subject::Proxy(connections) => stand.pairs(connections, verb, &load),
     });
-    Section::of(title, FLOOR, &series)
+    Section::of(title, FLOOR, series)
 }
 
 fn entrants(stand: &Stand, plan: &Plan, case: &'static str) -> Vec<(Series, Subject)> {

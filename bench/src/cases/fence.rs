@@ -3,7 +3,8 @@
 use super::Plan;
 use crate::load::Pace;
 use crate::pairs::Verb;
-use crate::results::{Section, Series};
+use crate::results::Section;
+use crate::series::Series;
 use crate::stand::Stand;
 
 const PLAIN: &str = "proxy, plain";
@@ -20,5 +21,5 @@ pub fn measure(stand: &Stand, plan: &Plan) -> Section {
     }
     let load = plan.load(Pace::Closed);
     let series = plan.take_turns(entrants, |&(connections, verb)| stand.pairs(connections, verb, &load));
-    Section::of(format!("FENCE, distinct keys, {} primaries", stand.fleet.len()), "plain", &series)
+    Section::of(format!("FENCE, distinct keys, {} primaries", stand.fleet.len()), "plain", series)
 }

@@ -7,7 +7,8 @@ use super::Plan;
 use crate::connections::Connections;
 use crate::load::Pace;
 use crate::pairs::Verb;
-use crate::results::{FLOOR, Section, Series};
+use crate::results::Section;
+use crate::series::{FLOOR, Series};
 use crate::stand::Stand;
 
 /// Clients, and connections to the proxy: whoever is free takes the next lock that is due.
@@ -27,5 +28,5 @@ pub fn measure(stand: &Stand, plan: &Plan, per_second: u32) -> Section {
     });
     let primaries = stand.fleet.len();
     let title = format!("Lock and release, {per_second} due a second, distinct keys, {primaries} primaries");
-    Section::of(title, FLOOR, &series)
+    Section::of(title, FLOOR, series)
 }

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use support::Value;
+use support::{Driver, Value};
 
 use crate::Failure;
-use crate::driver::Driver;
 use crate::programs::Program;
 use crate::stage::{Environment, Stage};
 
@@ -24,14 +23,14 @@ pub(crate) async fn check(
     let errors = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     let to_file = errors.as_file().try_clone().expect("a descriptor can be duplicated");
     let outcome = async {
-        let mut driver = Driver::start(program, environment, to_file.into(), patience).await?;
+        let mut driver = Driver::start(&program.run, environment, to_file.into(), patience).await?;
         let pair = Pair { stage, key: format!("{}:exclusion", program.name) };
         pair.library_holds(&mut driver).await.map_err(|what| format!("while the library holds: {what}"))?;
         pair.proxy_holds(&mut driver).await.map_err(|what| format!("while the proxy holds: {what}"))?;
         pair.lost_to_the_proxy(&mut driver)
             .await
             .map_err(|what| format!("when the library's lock was lost: {what}"))?;
-        Ok(driver.title)
+        Ok(driver.title().to_owned())
     };
     let said = || std::fs::read_to_string(errors.path()).unwrap_or_default();
     outcome.await.map_err(|what: String| Failure { what, output: said() })

@@ -5,7 +5,6 @@
 //!
 //! Arguments are names (or parts of them): only the programs that match are run.
 
-mod driver;
 mod exclusion;
 mod programs;
 mod stage;

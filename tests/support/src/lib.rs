@@ -11,7 +11,8 @@
 //! * [`scripted`] is a server that answers what a test wants, and remembers what it was asked.
 //! * [`history`] decides whether a history of grants ever had two holders at once, numbers that did not rise, records that
 //!   outlived their locks, or locks that nobody could have.
-//! * [`waiting`] waits for conditions, [`programs`] runs client programs such as redis-cli.
+//! * [`waiting`] waits for conditions, [`programs`] runs client programs such as redis-cli, [`driver`] those of Redlock
+//!   libraries.
 //!
 //! **How it fails.** By panicking, with a message that says what was waited for: a harness whose errors must be handled by each
 //! test is a second thing to test. The time-outs in here ([`PATIENCE`]) are against hanging only; no test may rest on their length.
@@ -31,8 +32,10 @@ pub mod wall_clock;
 pub mod scripted;
 pub mod history;
 pub mod programs;
+pub mod driver;
 
 pub use client::ByteClient;
+pub use driver::Driver;
 pub use history::History;
 pub use ports::free_port;
 pub use process::Footprint;

@@ -1,5 +1,7 @@
 //! A closed loop: each worker locks and releases in turn until the time is up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rslock::LockManager;
@@ -9,10 +11,13 @@ const TTL: Duration = Duration::from_secs(30);
 
 pub async fn drive(manager: &LockManager, distinct: bool, clients: usize, span: Duration, name: &str) -> String {
     let began = Instant::now();
+    let race = Arc::new(Race { last: AtomicUsize::new(usize::MAX), hand_overs: AtomicU64::new(0) });
     let mut workers = JoinSet::new();
     for client in 0..clients {
         let key = if distinct { format!("{name}{client}") } else { name.to_owned() };
-        let work = work(manager.clone(), key, began + span, distinct);
+        let race = Arc::clone(&race);
+        let done = move || race.note(client);
+        let work = work(manager.clone(), key, began + span, distinct, done);
         workers.spawn(async move { (client, work.await) });
     }
     let mut done = workers.join_all().await;
@@ -30,8 +35,23 @@ pub async fn drive(manager: &LockManager, distinct: bool, clients: usize, span: 
     });
     let counts =
         format!(r#""pairs":{pairs},"elapsed_us":{elapsed_us},"errors":{errors},"clients":{pairs_per_client:?}"#);
-    let latencies = format!(r#""p50_us":{p50},"p99_us":{p99},"p999_us":{p999}"#);
+    let hand_overs = race.hand_overs.load(Ordering::Relaxed);
+    let latencies = format!(r#""p50_us":{p50},"p99_us":{p99},"p999_us":{p999},"hand_overs":{hand_overs}"#);
     format!("{{{counts},{latencies}}}")
+}
+
+/// How often a pair was another client's than the one before.
+struct Race {
+    last: AtomicUsize,
+    hand_overs: AtomicU64,
+}
+
+impl Race {
+    fn note(&self, client: usize) {
+        if self.last.swap(client, Ordering::Relaxed) != client {
+            self.hand_overs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -42,7 +62,7 @@ struct Work {
 
 /// `lock` tries three times by itself. For a contended key it is called until it succeeds, as rslock's own `acquire`
 /// does, which cannot be stopped: only a future that is dropped ends it, and that would leave records behind.
-async fn work(manager: LockManager, key: String, end: Instant, distinct: bool) -> Work {
+async fn work(manager: LockManager, key: String, end: Instant, distinct: bool, done: impl Fn()) -> Work {
     let mut work = Work::default();
     let mut asked = Instant::now();
     while Instant::now() < end {
@@ -50,6 +70,7 @@ async fn work(manager: LockManager, key: String, end: Instant, distinct: bool) -
             Ok(lock) => {
                 lock.release().await;
                 work.latencies_us.push(asked.elapsed().as_micros());
+                done();
                 asked = Instant::now();
             }
             Err(_) if distinct => {
