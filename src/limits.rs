@@ -30,8 +30,8 @@ pub const RENEWAL_RETRY_DOUBLINGS: u8 = 3;
 /// Renewals that are due within this time are sent together.
 pub const RENEWAL_SLACK: Duration = Duration::from_millis(5);
 /// Most renewals that are under way at a time: the clients' own commands must not wait behind all the locks of a proxy.
-/// Less than a power of two, so that the queues in which they wait need not double for a few things more.
-pub const RENEWALS_AT_ONCE: usize = 1_000;
+/// Each takes some kilobytes for as long, mostly in the queues of the links.
+pub const RENEWALS_AT_ONCE: usize = 256;
 /// How often a fencing number is drawn anew, each time a larger step ahead, before the attempt is given up.
 pub const FENCE_STEPS: u32 = 6;
 

@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Writes what is owed, takes leave, and waits a while for the client to do the same.
-    pub(super) async fn close(mut self) {
+    pub(super) async fn close(mut self: Box<Self>) {
         let mut through = self.through.take();
         let mut has_run = through.as_ref().is_none_or(|through| through.has_run_all());
         if let Some(through) = &mut through {
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Returns whether the client has read all that it was told, as far as can be known: looked at when that is `asked`.
-    async fn take_leave(mut self, asked: bool) -> bool {
+    async fn take_leave(mut self: Box<Self>, asked: bool) -> bool {
         while self.stage != Stage::Broken && !self.replies.is_empty() {
             let before = self.replies.unwritten_bytes();
             self.write();

@@ -69,7 +69,8 @@ pub fn follow_mode(script: &[u8]) {
 
 /// Serves a client that has just connected, until its connection and everything it began have ended.
 async fn serve(service: Arc<Service>, socket: Socket, peer: Peer) {
-    let session = Session::new(service, socket, &peer);
+    // Moved as a pointer: a future keeps a place for each of the hands that a value goes through.
+    let session = Box::new(Session::new(service, socket, &peer));
     let span = tracing::info_span!("client", id = session.connection.client().id(), %peer);
     async move {
         tracing::debug!("connected");
@@ -155,7 +156,7 @@ impl Session {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let mut running = Running::new();
         let mut drain_begun = pin!(self.service.drain.begun());
         let mut draining = false;
@@ -200,7 +201,8 @@ impl Session {
                 () = self.idle.expired() => self.look_whether_idle(),
             }
         }
-        self.close().await;
+        // In memory of its own, which is not kept ready from the connection's first byte on.
+        Box::pin(self.close()).await;
     }
 
     /// Takes what has come from the socket, if there is use for it.
