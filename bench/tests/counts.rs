@@ -227,7 +227,8 @@ async fn held_for_a_session() {
     renewed(&stand, 2 * LOCKS).await;
     let counted = Heap::now().since(before);
     // The round, its task; what the three requests share: one copy of name and token, and what counts who shares it.
-    at_most("allocations per thousand renewals", counted.ever.div_ceil(LOCKS / 1_000), 6_100);
+    // Besides, the queue of those that are ready, now and then.
+    at_most("allocations per thousand renewals", counted.ever.div_ceil(LOCKS / 1_000), 6_200);
     at_most("blocks that a renewal leaves behind", counted.blocks, 0);
     keeper.abort();
 }
