@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
 use super::admission::{Admitted, admit};
 use super::inbox::Inbox;
@@ -26,7 +27,7 @@ use super::settings::Settings;
 use super::status::PrimaryState;
 use super::succession::Succession;
 use crate::coordinator::{Entropy, SystemEntropy, Trouble};
-use crate::limits::{RECONNECT_FIRST, RECONNECT_LONGEST};
+use crate::limits::{LEFT_AT_ONCE, RECONNECT_FIRST, RECONNECT_LONGEST};
 
 mod service;
 
@@ -107,7 +108,7 @@ impl Link {
         // A bug in what one primary is told or answers must not take the others' links with it.
         let ended = AssertUnwindSafe(service.run()).catch_unwind().await;
         let trouble = ended.unwrap_or_else(|_| Trouble::Other("internal error".into()));
-        let Left { pipeline, queue, again, refused } = service.leave();
+        let Left { mut pipeline, queue, again, refused } = service.leave();
         self.inbox.shut(&trouble);
         if let Some(vouching) = &self.settings.vouching {
             vouching.lost(self.settings.node);
@@ -115,21 +116,38 @@ impl Link {
         if !pipeline.is_empty() {
             self.succession.bury(client_id, &run);
         }
+        let mut silent = pipeline.lose(&trouble);
+        let mut rests = Rests::default();
         for queued in queue {
             self.inbox.unsent(queued, trouble.clone());
+            rests.after_each().await;
         }
-        let (mut operations, mut silent) = pipeline.lose(&trouble);
         for mut queued in again {
             silent += u64::from(operation::silent(&mut queued.operation, trouble.clone()));
-            operations.push(queued.operation);
+            self.inbox.still_owed(&queued.operation);
         }
         self.inbox.status.unknown.add(silent);
-        operations.extend(refused);
-        for operation in &operations {
-            self.inbox.still_owed(operation);
+        for operation in pipeline.into_operations().chain(refused) {
+            self.inbox.still_owed(&operation);
+            rests.after_each().await;
         }
         self.inbox.set_unanswered(0);
         trouble
+    }
+}
+
+/// Lets others go on while much is done one after the other.
+#[derive(Debug, Default)]
+struct Rests {
+    done: usize,
+}
+
+impl Rests {
+    async fn after_each(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(LEFT_AT_ONCE) {
+            yield_now().await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! `control` what it can do; `dialect` is the answer. Nothing here decides about locks.
 
 mod admission;
+mod backlog;
 mod census;
 mod clock_watch;
 mod control;

@@ -1,6 +1,7 @@
 //! What was written to a link and not yet answered, in order. Pure.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,11 +50,14 @@ enum Written {
     Marker,
 }
 
-/// What was written together: how many things, and how many answers they have between them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What was written together.
+#[derive(Debug, Default)]
 struct Batch {
-    things: usize,
+    written: VecDeque<Written>,
+    /// How many answers there are to all of it.
     replies: usize,
+    /// No deadline of those that are still waited for lies before this.
+    earliest: Option<Instant>,
 }
 
 /// What a whole batch of answers says about itself.
@@ -92,16 +96,18 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Pipeline {
     dialect: Dialect,
-    written: VecDeque<Written>,
-    /// How many of them are operations.
-    operations: usize,
-    /// The batches that have been written, of which the first is being answered.
+    /// The batches that have been written, of which the first is being answered. Each has memory of its own: a server that
+    /// answers nothing for a while lets many grow, and none has to be moved for that.
     batches: VecDeque<Batch>,
     /// The batch that is being gathered.
     open: Batch,
+    /// The memory of the last batch that was settled, for the next.
+    spare: VecDeque<Written>,
+    /// How many operations have been written.
+    operations: usize,
     /// What has come of the first batch's answers.
     answers: VecDeque<Answer>,
-    /// No deadline of those that are still waited for lies before this.
+    /// The earliest of all batches.
     earliest: Option<Instant>,
 }
 
@@ -109,17 +115,17 @@ impl Pipeline {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            written: VecDeque::new(),
-            operations: 0,
             batches: VecDeque::new(),
             open: Batch::default(),
+            spare: VecDeque::new(),
+            operations: 0,
             answers: VecDeque::new(),
             earliest: None,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.written.is_empty()
+        self.batches.is_empty() && self.open.written.is_empty()
     }
 
     /// How many operations are unanswered.
@@ -129,6 +135,7 @@ impl Pipeline {
 
     pub(super) fn push(&mut self, queued: Queued) {
         self.earliest = earlier(self.earliest, queued.deadline);
+        self.open.earliest = earlier(self.open.earliest, queued.deadline);
         self.operations += 1;
         let replies = operation::replies(&queued.operation, self.dialect);
         self.put(Written::Operation(queued), replies);
@@ -156,20 +163,19 @@ impl Pipeline {
 
     /// What has been pushed since the last batch is one.
     pub(super) fn end_batch(&mut self) {
-        let batch = std::mem::take(&mut self.open);
-        if batch.things > 0 {
-            self.batches.push_back(batch);
+        if self.is_gathering() {
+            let next = Batch { written: std::mem::take(&mut self.spare), ..Batch::default() };
+            self.batches.push_back(std::mem::replace(&mut self.open, next));
         }
     }
 
     /// Whether something was pushed that belongs to no batch yet.
     pub(super) fn is_gathering(&self) -> bool {
-        self.open.things > 0
+        !self.open.written.is_empty()
     }
 
     fn put(&mut self, written: Written, replies: usize) {
-        self.written.push_back(written);
-        self.open.things += 1;
+        self.open.written.push_back(written);
         self.open.replies += replies;
     }
 
@@ -190,8 +196,8 @@ impl Pipeline {
 
     /// What the batch whose answers have come says about them; `None` when it was not asked for that.
     pub(super) fn tail(&self) -> Option<TailAnswers<'_>> {
-        let last = self.batches.front()?.things.checked_sub(1)?;
-        match (self.written.get(last)?, self.written.get(last.checked_sub(1)?)?) {
+        let mut last = self.batches.front()?.written.iter().rev();
+        match (last.next()?, last.next()?) {
             (Written::Marker, Written::Clock(asked)) => {
                 let marker = self.answers.back()?;
                 let clock = self.answers.get(self.answers.len().checked_sub(2)?)?;
@@ -204,14 +210,12 @@ impl Pipeline {
     /// What the next thing of the batch whose answers have come led to; `None` when all has been told. Votes count unless
     /// something is said to be wrong with the whole batch.
     pub(super) fn settle(&mut self, wrong: Option<&Trouble>, now: Instant) -> Option<Event> {
-        let batch = self.batches.front_mut()?;
-        if batch.things == 0 {
-            self.batches.pop_front();
+        let Some(written) = self.batches.front_mut()?.written.pop_front() else {
+            self.spare = self.batches.pop_front()?.written;
             return None;
-        }
-        batch.things -= 1;
+        };
         let mut answer = || self.answers.pop_front().unwrap_or(Answer::Null);
-        Some(match self.written.pop_front()? {
+        Some(match written {
             Written::Probe(asked) => Event::Probed(answer(), now - asked),
             Written::Clock(asked) => Event::Clock(answer(), asked),
             Written::Marking => match answer() {
@@ -242,31 +246,44 @@ impl Pipeline {
 
     /// Casts the votes whose time is over as silent; what was written keeps its place. Returns how many there were.
     pub(super) fn sweep(&mut self, now: Instant) -> u64 {
+        self.give_up(|deadline| deadline <= now, |queued| Trouble::TimedOut(queued.timeout))
+    }
+
+    /// The connection is lost: whoever still waits hears that its primary is silent. Returns how many there were.
+    pub(super) fn lose(&mut self, trouble: &Trouble) -> u64 {
+        self.give_up(|_| true, |_| trouble.clone())
+    }
+
+    /// Casts the votes of which the deadline `is_due` as silent. A server that answers nothing leaves much unanswered: only
+    /// batches in which somebody may be due are looked through.
+    fn give_up(&mut self, is_due: impl Fn(Instant) -> bool, trouble: impl Fn(&Queued) -> Trouble) -> u64 {
         let mut silent = 0;
         self.earliest = None;
-        for written in &mut self.written {
-            let Written::Operation(queued) = written else { continue };
-            if queued.is_due(now) {
-                queued.deadline = None;
-                silent += u64::from(operation::silent(&mut queued.operation, Trouble::TimedOut(queued.timeout)));
+        for batch in self.batches.iter_mut().chain(iter::once(&mut self.open)) {
+            if batch.earliest.is_some_and(&is_due) {
+                batch.earliest = None;
+                for written in &mut batch.written {
+                    let Written::Operation(queued) = written else { continue };
+                    if queued.deadline.is_some_and(&is_due) {
+                        queued.deadline = None;
+                        let trouble = trouble(queued);
+                        silent += u64::from(operation::silent(&mut queued.operation, trouble));
+                    }
+                    batch.earliest = earlier(batch.earliest, queued.deadline);
+                }
             }
-            self.earliest = earlier(self.earliest, queued.deadline);
+            self.earliest = earlier(self.earliest, batch.earliest);
         }
         silent
     }
 
-    /// The connection is lost: whoever still waits hears that its primary is silent. What is left are the operations,
-    /// and the number of those that were waited for.
-    pub(super) fn lose(self, trouble: &Trouble) -> (Vec<Operation>, u64) {
-        let mut operations = Vec::new();
-        let mut silent = 0;
-        for written in self.written {
-            if let Written::Operation(mut queued) = written {
-                silent += u64::from(operation::silent(&mut queued.operation, trouble.clone()));
-                operations.push(queued.operation);
-            }
-        }
-        (operations, silent)
+    /// The operations that were written and not answered.
+    pub(super) fn into_operations(self) -> impl Iterator<Item = Operation> {
+        let batches = self.batches.into_iter().chain(iter::once(self.open));
+        batches.flat_map(|batch| batch.written).filter_map(|written| match written {
+            Written::Operation(queued) => Some(queued.operation),
+            _ => None,
+        })
     }
 }
 

@@ -167,9 +167,39 @@ async fn what_was_answered_in_part_is_silent_when_the_connection_is_lost() {
     pipeline.push(extension(&votes, 1));
     partly(&mut pipeline, Answer::Integer(1));
     partly(&mut pipeline, Answer::Null);
-    let (operations, silent) = pipeline.lose(&Trouble::ConnectionLost);
-    assert_eq!((operations.len(), silent), (3, 3));
+    let silent = pipeline.lose(&Trouble::ConnectionLost);
+    assert_eq!((pipeline.into_operations().count(), silent), (3, 3));
     assert_eq!(votes.taken(), ["2 Unknown", "0 Silent", "0 Silent", "1 Unknown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn votes_are_given_up_when_they_are_due_in_whatever_order_they_were_written() {
+    let votes = Arc::new(Votes::default());
+    let mut pipeline = Pipeline::new(DIALECT);
+    let began = Instant::now();
+    let extension = |node, after_ms| {
+        let deadline = Some(began + Duration::from_millis(after_ms));
+        Queued { deadline, ..extension(&votes, node) }
+    };
+    for batch in [[(0, 10), (1, 50)], [(2, 30), (3, 10)], [(4, 50), (5, 40)]] {
+        for (node, after_ms) in batch {
+            pipeline.push(extension(node, after_ms));
+        }
+        pipeline.end_batch();
+    }
+    pipeline.push(extension(6, 20));
+    for (after_ms, given_up) in [(9, ""), (10, "03"), (25, "6"), (30, "2"), (45, "5"), (60, "14"), (70, "")] {
+        let earliest = pipeline.earliest_deadline();
+        let silent = pipeline.sweep(began + Duration::from_millis(after_ms));
+        let nodes: String = votes.taken().iter().filter_map(|vote| vote.chars().next()).collect();
+        assert_eq!(nodes, given_up, "after {after_ms} ms");
+        assert_eq!(silent, given_up.len() as u64);
+        // Who sleeps until the earliest deadline misses none.
+        assert!(given_up.is_empty() || earliest.is_some_and(|at| at <= began + Duration::from_millis(after_ms)));
+    }
+    assert_eq!(pipeline.earliest_deadline(), None);
+    // Their answers still have their places.
+    assert_eq!(pipeline.len(), 7);
 }
 
 #[tokio::test(start_paused = true)]

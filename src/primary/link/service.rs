@@ -1,6 +1,5 @@
 //! One connection to a primary while it lives: batches out, answers in, votes cast.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -9,6 +8,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::admission::{Admitted, is_primary, unix_micros};
+use super::super::backlog::Backlog;
 use super::super::census::{Errand, Soundness, Tail};
 use super::super::dialect::Dialect;
 use super::super::encoding::{self, Call};
@@ -36,7 +36,7 @@ pub(super) struct Service<'a> {
     dialect: Dialect,
     pipeline: Pipeline,
     /// Taken from the inbox and not yet written.
-    queue: VecDeque<Queued>,
+    queue: Backlog,
     /// Operations whose script the server did not know.
     again: Vec<Queued>,
     /// Releases that the server could not carry out; tried again with the next probe.
@@ -55,7 +55,7 @@ pub(super) struct Service<'a> {
 /// What a connection leaves behind.
 pub(super) struct Left {
     pub(super) pipeline: Pipeline,
-    pub(super) queue: VecDeque<Queued>,
+    pub(super) queue: Backlog,
     pub(super) again: Vec<Queued>,
     pub(super) refused: Vec<Operation>,
 }
@@ -83,7 +83,7 @@ impl<'a> Service<'a> {
             run,
             dialect,
             pipeline: Pipeline::new(dialect),
-            queue: VecDeque::new(),
+            queue: Backlog::default(),
             again: Vec::new(),
             refused: Vec::new(),
             heard: now,
@@ -105,9 +105,10 @@ impl<'a> Service<'a> {
         let timer = sleep_until(self.next_wake());
         tokio::pin!(timer);
         loop {
-            if let Err(trouble) = self.write() {
-                return trouble;
-            }
+            let more = match self.write() {
+                Ok(more) => more,
+                Err(trouble) => return trouble,
+            };
             let wake = self.next_wake();
             if wake < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(wake);
@@ -125,6 +126,8 @@ impl<'a> Service<'a> {
                     Ok(())
                 }
                 () = &mut timer => self.look_at_the_clock(),
+                // Others have a turn between two batches.
+                () = yield_now(), if more => Ok(()),
             };
             if let Err(trouble) = going {
                 return trouble;
@@ -132,27 +135,26 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Writes batch after batch, until nothing is queued or the socket has no room.
-    fn write(&mut self) -> Result<(), Trouble> {
-        loop {
+    /// Writes what is left of a batch, or the next one. True when there is more that the socket may have room for.
+    fn write(&mut self) -> Result<bool, Trouble> {
+        if self.wire.output.is_empty() {
+            let idle = self.pipeline.is_empty();
+            self.gather();
             if self.wire.output.is_empty() {
-                let idle = self.pipeline.is_empty();
-                self.gather();
-                if self.wire.output.is_empty() {
-                    return Ok(());
-                }
-                if idle {
-                    self.heard = Instant::now();
-                }
+                return Ok(false);
             }
-            self.wire.write()?;
-            if !self.wire.output.is_empty() {
-                // What is queued meanwhile waits, and its votes are cast in time by the clock.
-                self.inbox.take_queued(&mut self.queue);
-                self.count();
-                return Ok(());
+            if idle {
+                self.heard = Instant::now();
             }
         }
+        self.wire.write()?;
+        if self.wire.output.is_empty() {
+            return Ok(!self.queue.is_empty());
+        }
+        // What is queued meanwhile waits, and its votes are cast in time by the clock.
+        self.queue.fill(|queue| self.inbox.take_queued(queue));
+        self.count();
+        Ok(false)
     }
 
     /// Encodes one batch: scripts to be sent again, then what is owed, then the probe, then what is queued; and behind all of
@@ -168,14 +170,14 @@ impl<'a> Service<'a> {
                 self.inbox.still_owed(&release);
             }
         }
-        self.inbox.take(&mut self.queue);
+        self.queue.fill(|queue| self.inbox.take(queue));
         if probes {
             self.next_probe = now + self.settings.probe_interval;
             encoding::encode_command(&[b"ROLE"], &mut self.wire.output);
             self.pipeline.push_probe(now);
         }
         while self.wire.output.len() < BATCH_BYTES {
-            let Some(queued) = self.queue.pop_front() else { break };
+            let Some(queued) = self.queue.next() else { break };
             if queued.is_due(now) {
                 // A release stays owed, and comes back with the next batch.
                 let timeout = queued.timeout;
@@ -360,25 +362,21 @@ impl<'a> Service<'a> {
             return Err(Trouble::TimedOut(self.settings.silence_timeout));
         }
         // What waits for the socket to have room has not left when its time is over.
-        for queued in std::mem::take(&mut self.queue) {
-            if queued.is_due(now) {
-                let timeout = queued.timeout;
-                self.inbox.unsent(queued, Trouble::TimedOut(timeout));
-            } else {
-                self.queue.push_back(queued);
-            }
+        for queued in self.queue.take_due(now) {
+            let timeout = queued.timeout;
+            self.inbox.unsent(queued, Trouble::TimedOut(timeout));
         }
         self.count();
         Ok(())
     }
 
     /// When the clock must be looked at next.
-    fn next_wake(&self) -> Instant {
+    fn next_wake(&mut self) -> Instant {
         let blocked = !self.wire.output.is_empty();
         let silence = (!self.pipeline.is_empty()).then(|| self.heard + self.settings.silence_timeout);
         // While the socket has no room, the probe cannot be written and what is queued can run out of time.
         let probe = (!blocked).then_some(self.next_probe);
-        let queued = blocked.then(|| self.queue.iter().filter_map(|queued| queued.deadline).min()).flatten();
+        let queued = if blocked { self.queue.earliest_deadline() } else { None };
         let errand = self.errand_at.filter(|_| !blocked && self.soundness != Soundness::Sound);
         [silence, probe, queued, errand, self.pipeline.earliest_deadline()]
             .into_iter()
