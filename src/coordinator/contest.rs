@@ -54,7 +54,7 @@ impl Coordinator {
     async fn look(self: &Arc<Self>, request: &AcquireRequest, caller: &Caller) -> Decided {
         let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         let number = request.fence.then(|| self.fence_clock());
-        let attempt = self.new_attempt(request, token, term, false, number);
+        let attempt = self.new_attempt(request, token, term, false, number, false);
         self.ask_who_holds(&attempt, request.ttl);
         self.decide(attempt, caller).await
     }

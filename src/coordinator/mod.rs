@@ -253,7 +253,7 @@ impl Coordinator {
         asks_ttl: bool,
     ) -> Attempt {
         let number = request.fence.then(|| self.fence_clock());
-        let attempt = self.new_attempt(request, token, term, first, number);
+        let attempt = self.new_attempt(request, token, term, first, number, asks_ttl);
         let ttl = request.ttl;
         for (id, node) in self.nodes() {
             let (resource, token) = (attempt.resource.clone(), attempt.token.clone());
@@ -274,9 +274,10 @@ impl Coordinator {
         term: Term,
         first: bool,
         number: Option<FenceNumber>,
+        asks_ttl: bool,
     ) -> Attempt {
         let fence = number.map(|number| Fence::new(self.rules.quorum, number));
-        let round = AcquireRound::new(self.rules.quorum, request.owner.clone(), fence, term, self.clock);
+        let round = AcquireRound::new(self.rules.quorum, request.owner.clone(), fence, term, self.clock, asks_ttl);
         let (coordinator, resource) = (Arc::clone(self), request.resource.clone());
         Attempt { coordinator, resource, token, round, kept: false, first, lease: None }
     }

@@ -8,6 +8,7 @@
 mod ballots;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -74,9 +75,10 @@ struct AcquireState {
     departed: NodeSet,
     /// No request may leave any more.
     closed: bool,
-    troubles: Troubles,
-    /// When what was in the way ends by itself, as far as it was asked.
-    forecast: Forecast,
+    /// In memory of their own, since as a rule there are none.
+    troubles: Option<Box<Troubles>>,
+    /// When what was in the way ends by itself; for who stands in line.
+    forecast: Option<Box<Forecast>>,
     /// Who wants to know, once every primary has been heard of, where the token was never set.
     heir: Option<Heir>,
 }
@@ -90,6 +92,7 @@ impl AcquireRound {
         fence: Option<Fence>,
         term: Term,
         clock: Clock,
+        foresees: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             term,
@@ -105,8 +108,8 @@ impl AcquireRound {
                 verdict: None,
                 departed: NodeSet::EMPTY,
                 closed: false,
-                troubles: NO_TROUBLE,
-                forecast: Forecast::UNKNOWN,
+                troubles: None,
+                forecast: foresees.then(|| Box::new(Forecast::UNKNOWN)),
                 heir: None,
             }),
         })
@@ -191,7 +194,7 @@ impl AcquireRound {
 
     /// When what was in the way will be gone, by what has been told so far.
     pub(super) fn forecast(&self) -> Forecast {
-        self.state.with(|state| state.forecast.clone())
+        self.state.with(|state| state.forecast.as_deref().cloned().unwrap_or(Forecast::UNKNOWN))
     }
 
     /// Where the token certainly was never set, as far as is known by now, and where a record was asked to be signed.
@@ -225,7 +228,7 @@ impl AcquireRound {
 
     /// How many primaries gave an answer that counts, and what was wrong with the others.
     pub(super) fn report(&self) -> (NodeSet, Troubles) {
-        self.state.with(|state| (state.core.answered(), state.troubles.clone()))
+        self.state.with(|state| (state.core.answered(), state.troubles.as_deref().cloned().unwrap_or(NO_TROUBLE)))
     }
 }
 
@@ -268,6 +271,12 @@ impl AcquireState {
         self.verdict.unwrap_or(AcquireVerdict::Abandoned)
     }
 
+    fn note_trouble(&mut self, node: NodeId, trouble: Option<Trouble>) {
+        if trouble.is_some() {
+            self.troubles.get_or_insert_with(|| Box::new(NO_TROUBLE))[node.index()] = trouble;
+        }
+    }
+
     /// Whether the driving task has something to do.
     fn has_work(&self) -> bool {
         self.verdict.is_some() || !self.to_sign.is_empty() || self.to_raise.is_some()
@@ -279,9 +288,7 @@ impl AcquireRound {
         let mut complete = None;
         self.state.change(|state| {
             vote(&mut state.core);
-            if trouble.is_some() {
-                state.troubles[node.index()] = trouble;
-            }
+            state.note_trouble(node, trouble);
             if state.heir.is_some() && state.core.is_complete() {
                 complete = state.heir.take().map(|heir| (heir, state.core.never_set()));
             }
@@ -299,9 +306,7 @@ impl AcquireRound {
     /// Counts the answer to the raise of a number that was drawn anew.
     fn count_raise(&self, node: NodeId, trouble: Option<Trouble>, vote: impl FnOnce(&mut Fence)) {
         self.state.change(|state| {
-            if trouble.is_some() {
-                state.troubles[node.index()] = trouble;
-            }
+            state.note_trouble(node, trouble);
             if state.verdict.is_some() {
                 return false;
             }
@@ -313,8 +318,13 @@ impl AcquireRound {
         });
     }
 
-    fn note_free_at(&self, node: NodeId, free_at: Option<Moment>) {
-        self.state.with(|state| state.forecast.note(node, free_at));
+    /// Notes when the record that is in the way will be gone: so long after now.
+    fn note_left(&self, node: NodeId, left: Option<Duration>) {
+        self.state.with(|state| {
+            if let Some(forecast) = &mut state.forecast {
+                forecast.note(node, left.map(|left| self.clock.now().after(left)));
+            }
+        });
     }
 
     fn depart(&self, node: NodeId) -> bool {

@@ -212,7 +212,7 @@ impl Coordinator {
     fn start_looks(self: &Arc<Self>, request: &AcquireSeveral) -> Vec<Attempt> {
         let (token, term) = (self.new_token(request.owner.as_ref()), self.term(self.clock.now(), request.ttl));
         let start = |one| {
-            let attempt = self.new_attempt(&one, token.clone(), term, false, None);
+            let attempt = self.new_attempt(&one, token.clone(), term, false, None, false);
             self.ask_who_holds(&attempt, request.ttl);
             attempt
         };

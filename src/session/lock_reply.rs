@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::Either;
 
 use super::Service;
 use super::reply_queue::{ReplyId, Settled, Timed};
@@ -114,7 +115,7 @@ impl Launch {
         let Self { reply, command, read_at } = self;
         let LockCommand::Rlock(Rlock { resource, ttl, options }) = command else {
             let launch = Self { reply, command, read_at };
-            return Box::pin(launch.execute(Arc::clone(service), Arc::clone(caller), tenant));
+            return Box::pin(launch.execute(service, caller, tenant));
         };
         let Options { owner, wait, fence, session } = options;
         let resources = Resources::One(resource.clone());
@@ -131,74 +132,98 @@ impl Launch {
     }
 
     /// Runs the command to its end. Once polled it must not be dropped before: the client may be gone, the lock is not.
-    pub(super) async fn execute(
+    /// What is asked for most is kept small, and the rest in memory of its own.
+    pub(super) fn execute(
         self,
-        service: Arc<Service>,
-        caller: Arc<Caller>,
+        service: &Arc<Service>,
+        caller: &Arc<Caller>,
         tenant: Option<Arc<Tenant>>,
-    ) -> Finished {
-        let (resources, waited) = (self.command.resources(), self.command.waits());
+    ) -> impl Future<Output = Finished> + Send + use<> {
+        let Self { reply, command, read_at } = self;
+        let (resources, waited) = (command.resources(), command.waits());
         let coordinator = Arc::clone(&service.coordinator);
-        let settled = match self.command {
-            LockCommand::Rlock(command) => acquire(command, self.read_at, coordinator, caller, tenant).await,
-            LockCommand::Runlock(Runlock { resource, token }) => {
-                match coordinator.release(resource.detached(), token.detached()).await {
-                    Released::Released => Settled::Reply(Runlock::released(true)),
-                    Released::NotHeld => Settled::Reply(Runlock::released(false)),
-                    Released::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
+        let settled = match command {
+            LockCommand::Rlock(command) => {
+                Either::Left(Either::Left(acquire(command, read_at, coordinator, Arc::clone(caller), tenant.as_ref())))
             }
-            LockCommand::Rextend(Rextend { resource, token, ttl }) => {
-                match coordinator.extend(resource, token, ttl).await {
-                    Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
-                    Extended::Lost => Settled::Reply(Rextend::lost()),
-                    Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
-            }
-            LockCommand::Rmlock(command) => acquire_several(command, coordinator, caller, tenant).await,
-            LockCommand::Rmunlock(Rmunlock { resources, token }) => {
-                let resources = resources.iter().map(Resource::detached).collect();
-                match coordinator.release_several(resources, token.detached()).await {
-                    ReleasedSeveral::Released(count) => Settled::Reply(Rmunlock::released(count)),
-                    ReleasedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
-            }
-            LockCommand::Rmextend(Rmextend { resources, token, ttl }) => {
-                match coordinator.extend_several(resources, token, ttl).await {
-                    ExtendedSeveral::Extended(extensions) => Settled::Timed(LockReply::ExtendedSeveral(extensions)),
-                    ExtendedSeveral::Lost => Settled::Reply(Rextend::lost()),
-                    ExtendedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
-                }
-            }
-            // It is answered from what is known, and never comes here.
-            LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
-            LockCommand::Rinspect(Rinspect { resource }) => {
-                let waiters = coordinator.waiters(&resource);
-                let found = Arc::clone(&coordinator).inspect(resource).await;
-                let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
-                let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
-                Settled::Reply(Rinspect::found(&found.inspect, primaries, session, waiters))
-            }
+            LockCommand::Runlock(command) => Either::Left(Either::Right(release(command, coordinator))),
+            command => Either::Right(Box::pin(run(command, Arc::clone(service), Arc::clone(caller), tenant))),
         };
-        Finished { reply: self.reply, resources, waited, settled }
+        settled.map(move |settled| Finished { reply, resources, waited, settled })
     }
 }
 
-async fn acquire(
+fn acquire(
     Rlock { resource, ttl, options }: Rlock,
     read_at: Option<Moment>,
     coordinator: Arc<Coordinator>,
     caller: Arc<Caller>,
-    tenant: Option<Arc<Tenant>>,
-) -> Settled<LockReply> {
+    tenant: Option<&Arc<Tenant>>,
+) -> impl Future<Output = Settled<LockReply>> + Send + use<> {
     let Options { owner, wait, fence, session } = options;
-    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, 1) else {
-        return Settled::Reply(full());
+    let Some(seats) = Seats::reserve(&coordinator, tenant, session, 1) else {
+        return Either::Left(ready(Settled::Reply(full())));
     };
     // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
     let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
-    let ended = coordinator.acquire(request, caller).await;
-    acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at })
+    let granted = move |grant| LockReply::Granted { grant: seats.seat(grant), read_at };
+    Either::Right(coordinator.acquire(request, caller).map(|ended| acquired(ended, granted)))
+}
+
+fn release(
+    Runlock { resource, token }: Runlock,
+    coordinator: Arc<Coordinator>,
+) -> impl Future<Output = Settled<LockReply>> + Send {
+    coordinator.release(resource.detached(), token.detached()).map(|ended| {
+        Settled::Reply(match ended {
+            Released::Released => Runlock::released(true),
+            Released::NotHeld => Runlock::released(false),
+            Released::NoQuorum(reason) => not_settled(reason),
+        })
+    })
+}
+
+/// Runs one of the others.
+async fn run(
+    command: LockCommand,
+    service: Arc<Service>,
+    caller: Arc<Caller>,
+    tenant: Option<Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let coordinator = Arc::clone(&service.coordinator);
+    match command {
+        LockCommand::Rextend(Rextend { resource, token, ttl }) => {
+            match coordinator.extend(resource, token, ttl).await {
+                Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
+                Extended::Lost => Settled::Reply(Rextend::lost()),
+                Extended::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+            }
+        }
+        LockCommand::Rmlock(command) => acquire_several(command, coordinator, caller, tenant).await,
+        LockCommand::Rmunlock(Rmunlock { resources, token }) => {
+            let resources = resources.iter().map(Resource::detached).collect();
+            Settled::Reply(match coordinator.release_several(resources, token.detached()).await {
+                ReleasedSeveral::Released(count) => Rmunlock::released(count),
+                ReleasedSeveral::NoQuorum(reason) => not_settled(reason),
+            })
+        }
+        LockCommand::Rmextend(Rmextend { resources, token, ttl }) => {
+            match coordinator.extend_several(resources, token, ttl).await {
+                ExtendedSeveral::Extended(extensions) => Settled::Timed(LockReply::ExtendedSeveral(extensions)),
+                ExtendedSeveral::Lost => Settled::Reply(Rextend::lost()),
+                ExtendedSeveral::NoQuorum(reason) => Settled::Reply(not_settled(reason)),
+            }
+        }
+        LockCommand::Rinspect(Rinspect { resource }) => {
+            let waiters = coordinator.waiters(&resource);
+            let found = Arc::clone(&coordinator).inspect(resource).await;
+            let primaries = found.addresses.iter().map(|(node, address)| (*node, address.as_str()));
+            let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
+            Settled::Reply(Rinspect::found(&found.inspect, primaries, session, waiters))
+        }
+        // Those have futures of their own, and this is answered from what is known: they never come here.
+        LockCommand::Rlock(_) | LockCommand::Runlock(_) | LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
+    }
 }
 
 async fn acquire_several(

@@ -169,7 +169,7 @@ impl Session {
                     if launch.command.waits() {
                         running.stand(launch.stand_in_line(&self.service, &self.caller, tenant));
                     } else {
-                        running.push(launch.execute(Arc::clone(&self.service), Arc::clone(&self.caller), tenant));
+                        running.push(launch.execute(&self.service, &self.caller, tenant));
                     }
                 }
                 let Some(finished) = running.ended() else { break };

@@ -15,13 +15,13 @@ impl Ballot<AcquireVote> for AcquireRound {
     fn cast(&self, node: NodeId, vote: AcquireVote, trouble: Option<Trouble>) {
         if vote == AcquireVote::Granted {
             // If it is not won, it is given back at once.
-            self.note_free_at(node, Some(self.clock.now()));
+            self.note_left(node, Some(Duration::ZERO));
         }
         self.count(node, trouble, |core| core.handle_vote(node, vote));
     }
 
     fn lives_on(&self, node: NodeId, left: Option<Duration>) {
-        self.note_free_at(node, left.map(|left| self.clock.now().after(left)));
+        self.note_left(node, left);
     }
 }
 
