@@ -28,10 +28,12 @@ pub fn release_build(package: &str, program: &str) -> PathBuf {
 /// Runs a program to its end with this input; what it printed. Panics when it fails or hangs.
 pub async fn output<A: AsRef<OsStr>>(program: &str, arguments: &[A], input: impl Into<Stdio>) -> String {
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).stdin(input).stderr(Stdio::inherit()).kill_on_drop(true);
-    let ended = timeout(LONGEST, command.output()).await;
+    command.args(arguments).stdin(input).stdout(Stdio::piped()).kill_on_drop(true);
+    // Not `output`, which would keep what is said to standard error.
+    let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let ended = timeout(LONGEST, child.wait_with_output()).await;
     let ended = ended.unwrap_or_else(|_| panic!("{program} has not ended after {LONGEST:?}"));
-    let output = ended.unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let output = ended.unwrap_or_else(|error| panic!("cannot wait for {program}: {error}"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{program} failed ({}): {printed}", output.status);
     printed
