@@ -28,3 +28,4 @@ pub mod report;
 pub mod machine;
 pub mod numbers;
 pub mod programs;
+pub mod panics;
