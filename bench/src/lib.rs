@@ -17,6 +17,7 @@ pub mod floor;
 pub mod relayed;
 pub mod stand;
 pub mod front;
+pub mod others;
 pub mod peers;
 pub mod trace;
 pub mod cases;
