@@ -6,8 +6,20 @@ use support::programs::Listening;
 use support::{Kind, Proxy, ProxyOptions, Server, ServerOptions};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::others::Other;
 use crate::programs::release_build;
 use crate::stand::Used;
+
+/// A way to the upstream.
+#[derive(Clone, Copy)]
+pub enum Way<'a> {
+    /// Through the proxy.
+    Proxy,
+    /// Through the raw copy of bytes.
+    Splice,
+    /// Through a proxy that others wrote.
+    Other(&'a Other),
+}
 
 /// The upstream, which is the proxy's only primary as well, since no lock is taken; and two ways to it.
 pub struct Front {
@@ -42,13 +54,22 @@ impl Front {
     }
 
     /// What has been used until now on one of the ways.
-    pub fn used(&self, by_proxy: bool) -> Used {
-        let proxy = if by_proxy { self.proxy.footprint() } else { self.splice.footprint() };
-        Used { proxy: proxy.processor, primaries: self.upstream.footprint().processor }
+    pub fn used(&self, way: Way<'_>) -> Used {
+        let between = match way {
+            Way::Proxy => self.proxy.footprint(),
+            Way::Splice => self.splice.footprint(),
+            Way::Other(other) => other.listening.footprint(),
+        };
+        Used { proxy: between.processor, primaries: self.upstream.footprint().processor }
     }
 
     /// Where one of the ways begins.
-    pub fn address(&self, by_proxy: bool) -> String {
-        if by_proxy { self.proxy.address() } else { format!("127.0.0.1:{}", self.splice.port()) }
+    pub fn address(&self, way: Way<'_>) -> String {
+        let port = match way {
+            Way::Proxy => return self.proxy.address(),
+            Way::Splice => self.splice.port(),
+            Way::Other(other) => other.listening.port(),
+        };
+        format!("127.0.0.1:{port}")
     }
 }

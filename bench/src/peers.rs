@@ -1,6 +1,6 @@
 //! Redlock libraries, each driven by a program in its own language (bench/peers/README.md), on the primaries of a stand.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,11 +9,9 @@ use support::Driver;
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
 
+use crate::programs::{self, TO_BEGIN};
 use crate::series::{Processor, Run};
 use crate::stand::Stand;
-
-/// Until it is ready: the first time, it fetches and compiles what it needs.
-const TO_BEGIN: Duration = Duration::from_secs(9 * 60);
 
 /// Longer than it was told to work, and against hanging only.
 const TO_END: Duration = Duration::from_secs(60);
@@ -38,19 +36,7 @@ pub struct Peer {
 /// All drivers there are, in order of their names: those that are ready, and what is wrong with the others.
 pub fn start(stand: &Stand) -> (Vec<Peer>, Vec<String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-    let entries = fs::read_dir(&folder).expect("the folder is where this was built").flatten();
-    let mut folders: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.join("run").is_file()).collect();
-    folders.sort();
-    let (mut peers, mut missing) = (Vec::new(), Vec::new());
-    for folder in folders {
-        let name = folder.file_name().expect("it was found").to_string_lossy().into_owned();
-        eprintln!("starting {name}");
-        match Peer::start(stand, &name, &folder.join("run")) {
-            Ok(peer) => peers.push(peer),
-            Err(reason) => missing.push(format!("{name}: {reason}")),
-        }
-    }
-    (peers, missing)
+    programs::start_each(&folder, |name, run| Peer::start(stand, name, run))
 }
 
 impl Peer {
@@ -96,11 +82,7 @@ impl Peer {
 
 /// With the last that was said to standard error.
 fn explained(reason: &str, errors: &NamedTempFile) -> String {
-    let said = fs::read_to_string(errors.path()).unwrap_or_default();
-    match said.lines().rfind(|line| !line.trim().is_empty()) {
-        Some(line) => format!("{reason} ({})", line.trim()),
-        None => reason.to_owned(),
-    }
+    programs::explained(reason, errors, 1)
 }
 
 /// What a driver's answer tells; its processors' time and that of the primaries are known already. Of a lock that all want,

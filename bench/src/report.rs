@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::machine::{self, Machine};
+use crate::panics::caught;
 use crate::plots;
 use crate::reach;
 use crate::results::Section;
@@ -37,9 +37,7 @@ impl Report {
 
     /// With what is measured now. What cannot be is said, and the rest goes on.
     pub fn measure(&mut self, title: &str, case: impl FnOnce() -> Vec<Section>) {
-        let sections = catch_unwind(AssertUnwindSafe(case)).unwrap_or_else(|panic| {
-            let reason = panic.downcast_ref::<String>().map(String::as_str);
-            let reason = reason.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("see standard error");
+        let sections = caught(case).unwrap_or_else(|reason| {
             let failures = format!("- **not measured**: {reason}\n");
             vec![Section { title: title.into(), failures, ..Section::default() }]
         });

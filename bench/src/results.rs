@@ -32,6 +32,17 @@ impl Section {
         Self { text, ..Self::titled(title, series) }
     }
 
+    /// With what takes no part, and why.
+    #[must_use]
+    pub fn without(mut self, reasons: &[String]) -> Self {
+        for reason in reasons {
+            // Writing to a string cannot fail.
+            let _ = writeln!(self.text, "\n- not measured: {reason}");
+        }
+        self.json["not_measured"] = reasons.into();
+        self
+    }
+
     /// Of these series, whose table is still to be written.
     pub fn titled(title: String, series: Vec<Series>) -> Self {
         let each: Value = series.iter().map(|one| one.json(&series)).collect();

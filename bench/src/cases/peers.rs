@@ -4,7 +4,6 @@
 //! released, the wait included. Of a lock that all want, hand-overs are counted: grants to another client than the one before.
 //! Who polls often gets a lock again that it has just released, which is none.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use super::Plan;
@@ -52,15 +51,10 @@ pub fn measure(stand: &Stand, plan: &Plan) -> Vec<Section> {
                 if keys == Keys::Distinct { "Lock and release, distinct keys" } else { "Hand-overs of one lock" };
             let mut section = Section::titled(format!("Redlock libraries: {what}, {primaries} primaries"), series);
             section.text = table(&section.series, keys);
-            for reason in missing.iter().chain(&failed) {
-                // Writing to a string cannot fail.
-                let _ = writeln!(section.text, "\n- not measured: {reason}");
-            }
             // A library that fails now and then says nothing of the proxy, and is told of in the table.
             let of_proxy: Vec<Series> = section.series.iter().filter(|one| one.by == PROXY).cloned().collect();
             section.failures = Section::titled(String::new(), of_proxy).failures;
-            section.json["not_measured"] = missing.iter().chain(&failed).cloned().collect();
-            section
+            section.without(&[&missing[..], &failed].concat())
         })
         .into()
 }

@@ -1,10 +1,12 @@
-//! What is not the proxy's business and only passed on: through it, and through a raw copy of bytes on the same runtime.
+//! What is not the proxy's business and only passed on: through it, through a raw copy of bytes on the same runtime, and
+//! through proxies that others wrote.
 
 use super::Plan;
 use crate::connections::Connections;
-use crate::front::Front;
+use crate::front::{Front, Way};
 use crate::lines::Lines;
 use crate::load::Pace;
+use crate::others;
 use crate::relayed::{Command, Relayed};
 use crate::results::Section;
 use crate::series::{Run, Series};
@@ -18,25 +20,46 @@ const DEPTHS: [usize; 2] = [1, 16];
 
 /// As fast as answers come.
 pub fn measure(front: &Front, plan: &Plan) -> Vec<Section> {
+    // Who profiles the proxy is not interested in others.
+    let (others, missing) = if plan.only.is_none() { others::start(front) } else { (Vec::new(), Vec::new()) };
+    let mut ways = vec![(SPLICE, Way::Splice), ("proxy", Way::Proxy)];
+    ways.extend(others.iter().map(|other| (other.name.as_str(), Way::Other(other))));
     [("SET", "relay SET", Command::Set), ("GET", "relay GET", Command::Get)]
-        .map(|(name, case, command)| of_command(front, plan, name, case, command))
+        .map(|(name, case, command)| {
+            let (series, failed) = of_command(front, plan, &ways, case, command);
+            let section = Section::of(format!("Relayed {name}"), SPLICE, series);
+            section.without(&[&missing[..], &failed].concat())
+        })
         .into()
 }
 
-fn of_command(front: &Front, plan: &Plan, name: &str, case: &'static str, command: Command) -> Section {
+fn of_command(
+    front: &Front,
+    plan: &Plan,
+    ways: &[(&str, Way<'_>)],
+    case: &'static str,
+    command: Command,
+) -> (Vec<Series>, Vec<String>) {
     let mut entrants = Vec::new();
     for depth in DEPTHS {
         let connections = Connections { count: COUNT, depth };
-        let described = |by| Series::new(case, by, 1, connections.clients()).on(connections);
-        entrants.push((described(SPLICE), (connections, false)));
-        entrants.push((described("proxy").against(SPLICE, connections.clients()), (connections, true)));
+        entrants.extend(ways.iter().map(|&(by, way)| {
+            let series = Series::new(case, by, 1, connections.clients()).on(connections);
+            let series = if by == SPLICE { series } else { series.against(SPLICE, connections.clients()) };
+            (series, (connections, way))
+        }));
     }
     let load = plan.load(Pace::Closed);
-    let series = plan.take_turns(entrants, |&(connections, by_proxy)| {
-        let mut lines = Lines::connect(vec![front.address(by_proxy); connections.count]);
-        let mut relayed = Relayed::new(connections.clients(), command);
-        let (measured, processor) = measure_run(&mut relayed, &mut lines, &load, || front.used(by_proxy));
-        Run::new(&measured, &measured.latencies, processor)
-    });
-    Section::of(format!("Relayed {name}"), SPLICE, series)
+    plan.try_turns(entrants, |&(connections, way)| {
+        let measure = || {
+            let mut lines = Lines::connect(vec![front.address(way); connections.count]);
+            let mut relayed = Relayed::new(connections.clients(), command);
+            let (measured, processor) = measure_run(&mut relayed, &mut lines, &load, || front.used(way));
+            Run::new(&measured, &measured.latencies, processor)
+        };
+        match way {
+            Way::Other(other) => other.measured(measure),
+            Way::Proxy | Way::Splice => Ok(measure()),
+        }
+    })
 }

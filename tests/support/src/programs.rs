@@ -45,17 +45,35 @@ pub struct Listening {
 impl Listening {
     /// Starts a program with the arguments by which it listens on this port, and waits until it does.
     pub async fn start(program: &Path, arguments: impl Fn(u16) -> Vec<String>) -> Self {
+        let started = Self::try_start(program, arguments, Stdio::inherit()).await;
+        started.unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// The same with a program whose failure is no failure of whoever asks; what it prints to its standard error goes to
+    /// `errors`.
+    ///
+    /// # Errors
+    /// Says that it does not listen.
+    pub async fn try_start(
+        program: &Path,
+        arguments: impl Fn(u16) -> Vec<String>,
+        errors: Stdio,
+    ) -> Result<Self, String> {
         let port = free_port();
         let mut command = process::command(program);
-        command.args(arguments(port)).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments(port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let process = Process::spawn(format!("{} on port {port}", program.display()), command);
         let started = Instant::now();
         while !process.listens_on(port) {
-            assert!(process.exit_status().is_none(), "{} has ended before it listened", process.name());
-            assert!(started.elapsed() < PATIENCE, "{} does not listen after {PATIENCE:?}", process.name());
+            if process.exit_status().is_some() {
+                return Err(format!("{} has ended before it listened", process.name()));
+            }
+            if started.elapsed() >= PATIENCE {
+                return Err(format!("{} does not listen after {PATIENCE:?}", process.name()));
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Self { port, process }
+        Ok(Self { port, process })
     }
 
     /// Its port.
@@ -99,5 +117,13 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
         drop(listening);
         assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_instead_of_listening_is_told_of() {
+        let shell = on_path("sh").expect("every system has one");
+        let arguments = |port: u16| vec!["-c".to_owned(), format!("exit {}", port % 2)];
+        let reason = Listening::try_start(&shell, arguments, Stdio::null()).await.expect_err("it does not listen");
+        assert!(reason.ends_with("has ended before it listened"), "{reason}");
     }
 }
