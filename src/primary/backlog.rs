@@ -1,6 +1,6 @@
 //! What a link has taken from its inbox and not yet written. Pure.
 
-use std::collections::{VecDeque, vec_deque};
+use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
@@ -9,59 +9,92 @@ use super::pipeline::Queued;
 /// Operations that wait for the socket to have room, in order.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
+    /// What was taken at a time. A server that answers nothing lets many grow, which are not looked through one by one.
+    parts: VecDeque<Part>,
+    /// The memory of the last part that was used up, for the next.
+    spare: VecDeque<Queued>,
+    length: usize,
+    /// No deadline lies before this.
+    earliest: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Part {
     queue: VecDeque<Queued>,
-    /// The deadlines of so many are known: none lies before `earliest`.
-    known: usize,
+    /// No deadline lies before this.
     earliest: Option<Instant>,
 }
 
 impl Backlog {
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.length
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.length == 0
     }
 
-    /// Lets `take` put more into the line.
+    /// Puts behind the others what `take` puts into an empty line.
     pub(super) fn fill(&mut self, take: impl FnOnce(&mut VecDeque<Queued>)) {
-        take(&mut self.queue);
+        let mut queue = std::mem::take(&mut self.spare);
+        take(&mut queue);
+        if queue.is_empty() {
+            self.spare = queue;
+        } else {
+            self.length += queue.len();
+            let earliest = first_deadline(&queue);
+            self.earliest = self.earliest.into_iter().chain(earliest).min();
+            self.parts.push_back(Part { queue, earliest });
+        }
     }
 
     /// The first in the line.
     pub(super) fn next(&mut self) -> Option<Queued> {
-        (self.known, self.earliest) = (0, None);
-        self.queue.pop_front()
+        let part = self.parts.front_mut()?;
+        let first = part.queue.pop_front()?;
+        self.length -= 1;
+        if part.queue.is_empty() {
+            self.spare = self.parts.pop_front()?.queue;
+        }
+        Some(first)
     }
 
-    /// When somebody will have waited long enough.
-    pub(super) fn earliest_deadline(&mut self) -> Option<Instant> {
-        let deadlines = self.queue.range(self.known..).filter_map(|queued| queued.deadline);
-        self.earliest = deadlines.chain(self.earliest).min();
-        self.known = self.queue.len();
+    /// When somebody may have waited long enough.
+    pub(super) fn earliest_deadline(&self) -> Option<Instant> {
         self.earliest
     }
 
     /// Takes those out for whom somebody has waited long enough.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Queued> {
-        if self.earliest_deadline().is_none_or(|earliest| now < earliest) {
-            return Vec::new();
-        }
         let mut due = Vec::new();
-        for queued in std::mem::take(self).queue {
-            if queued.is_due(now) { due.push(queued) } else { self.queue.push_back(queued) }
+        if self.earliest.is_none_or(|earliest| now < earliest) {
+            return due;
         }
+        for part in &mut self.parts {
+            if part.earliest.is_some_and(|earliest| earliest <= now) {
+                for queued in std::mem::take(&mut part.queue) {
+                    if queued.is_due(now) { due.push(queued) } else { part.queue.push_back(queued) }
+                }
+                part.earliest = first_deadline(&part.queue);
+            }
+        }
+        self.length -= due.len();
+        self.parts.retain(|part| !part.queue.is_empty());
+        self.earliest = self.parts.iter().filter_map(|part| part.earliest).min();
         due
     }
 }
 
+fn first_deadline(queue: &VecDeque<Queued>) -> Option<Instant> {
+    queue.iter().filter_map(|queued| queued.deadline).min()
+}
+
 impl IntoIterator for Backlog {
     type Item = Queued;
-    type IntoIter = vec_deque::IntoIter<Queued>;
+    type IntoIter = Box<dyn Iterator<Item = Queued> + Send>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.queue.into_iter()
+        Box::new(self.parts.into_iter().flat_map(|part| part.queue))
     }
 }
 
@@ -97,8 +130,10 @@ mod tests {
         assert_eq!(names(backlog.take_due(now)), "");
         assert_eq!(names(backlog.take_due(now + Duration::from_secs(5))), "cd");
         assert_eq!((backlog.len(), backlog.earliest_deadline()), (2, at(9)));
+        backlog.fill(|queue| queue.push_back(announced("e", None)));
         assert_eq!(names(backlog.next()), "a");
-        assert_eq!(backlog.earliest_deadline(), None);
-        assert_eq!(names(backlog), "b");
+        assert_eq!(names(backlog.take_due(now + Duration::from_secs(60))), "");
+        assert_eq!((backlog.len(), backlog.earliest_deadline()), (2, None));
+        assert_eq!(names(backlog), "be");
     }
 }

@@ -103,6 +103,8 @@ pub(super) struct Pipeline {
     open: Batch,
     /// The memory of the last batch that was settled, for the next.
     spare: VecDeque<Written>,
+    /// For the votes of so many batches, the first ones, nobody waits any more.
+    given_up: usize,
     /// How many operations have been written.
     operations: usize,
     /// What has come of the first batch's answers.
@@ -118,6 +120,7 @@ impl Pipeline {
             batches: VecDeque::new(),
             open: Batch::default(),
             spare: VecDeque::new(),
+            given_up: 0,
             operations: 0,
             answers: VecDeque::new(),
             earliest: None,
@@ -212,6 +215,7 @@ impl Pipeline {
     pub(super) fn settle(&mut self, wrong: Option<&Trouble>, now: Instant) -> Option<Event> {
         let Some(written) = self.batches.front_mut()?.written.pop_front() else {
             self.spare = self.batches.pop_front()?.written;
+            self.given_up = self.given_up.saturating_sub(1);
             return None;
         };
         let mut answer = || self.answers.pop_front().unwrap_or(Answer::Null);
@@ -259,7 +263,7 @@ impl Pipeline {
     fn give_up(&mut self, is_due: impl Fn(Instant) -> bool, trouble: impl Fn(&Queued) -> Trouble) -> u64 {
         let mut silent = 0;
         self.earliest = None;
-        for batch in self.batches.iter_mut().chain(iter::once(&mut self.open)) {
+        for batch in self.batches.range_mut(self.given_up..).chain(iter::once(&mut self.open)) {
             if batch.earliest.is_some_and(&is_due) {
                 batch.earliest = None;
                 for written in &mut batch.written {
@@ -274,6 +278,7 @@ impl Pipeline {
             }
             self.earliest = earlier(self.earliest, batch.earliest);
         }
+        self.given_up += self.batches.range(self.given_up..).take_while(|batch| batch.earliest.is_none()).count();
         silent
     }
 

@@ -371,7 +371,7 @@ impl<'a> Service<'a> {
     }
 
     /// When the clock must be looked at next.
-    fn next_wake(&mut self) -> Instant {
+    fn next_wake(&self) -> Instant {
         let blocked = !self.wire.output.is_empty();
         let silence = (!self.pipeline.is_empty()).then(|| self.heard + self.settings.silence_timeout);
         // While the socket has no room, the probe cannot be written and what is queued can run out of time.
