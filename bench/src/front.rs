@@ -1,6 +1,7 @@
 //! What the relay is measured on: a server, the proxy before it, and the least that a proxy can be.
 
 use std::path::Path;
+use std::time::Duration;
 
 use support::programs::Listening;
 use support::{Kind, Proxy, ProxyOptions, Server, ServerOptions};
@@ -13,6 +14,8 @@ use crate::stand::Used;
 /// A way to the upstream.
 #[derive(Clone, Copy)]
 pub enum Way<'a> {
+    /// Straight to it.
+    Server,
     /// Through the proxy.
     Proxy,
     /// Through the raw copy of bytes.
@@ -56,16 +59,18 @@ impl Front {
     /// What has been used until now on one of the ways.
     pub fn used(&self, way: Way<'_>) -> Used {
         let between = match way {
-            Way::Proxy => self.proxy.footprint(),
-            Way::Splice => self.splice.footprint(),
-            Way::Other(other) => other.listening.footprint(),
+            Way::Server => Duration::ZERO,
+            Way::Proxy => self.proxy.footprint().processor,
+            Way::Splice => self.splice.footprint().processor,
+            Way::Other(other) => other.listening.footprint().processor,
         };
-        Used { proxy: between.processor, primaries: self.upstream.footprint().processor }
+        Used { proxy: between, primaries: self.upstream.footprint().processor }
     }
 
     /// Where one of the ways begins.
     pub fn address(&self, way: Way<'_>) -> String {
         let port = match way {
+            Way::Server => return self.upstream.address(),
             Way::Proxy => return self.proxy.address(),
             Way::Splice => self.splice.port(),
             Way::Other(other) => other.listening.port(),

@@ -105,6 +105,15 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The program of a server that is called by its name, or by the program's.
+fn program(name: OsString) -> PathBuf {
+    match name.to_str() {
+        Some("redis") => "redis-server".into(),
+        Some("valkey") => "valkey-server".into(),
+        _ => name.into(),
+    }
+}
+
 /// The program that `REDLOCK_TEST_SERVER` names.
 struct Named {
     kind: Kind,
@@ -115,7 +124,7 @@ fn named() -> Option<&'static Named> {
     static NAMED: OnceLock<Option<Named>> = OnceLock::new();
     NAMED
         .get_or_init(|| {
-            let binary = env::var_os("REDLOCK_TEST_SERVER").filter(|name| !name.is_empty()).map(PathBuf::from)?;
+            let binary = program(env::var_os("REDLOCK_TEST_SERVER").filter(|name| !name.is_empty())?);
             let output = Command::new(&binary).arg("--version").output().unwrap_or_else(|error| {
                 panic!("REDLOCK_TEST_SERVER names {}, which does not run: {error}", binary.display())
             });
@@ -144,6 +153,18 @@ fn cache() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_may_be_called_by_its_name() {
+        for (name, expected) in [
+            ("redis", "redis-server"),
+            ("valkey", "valkey-server"),
+            ("dragonfly", "dragonfly"),
+            ("/opt/redis", "/opt/redis"),
+        ] {
+            assert_eq!(program(name.into()), PathBuf::from(expected));
+        }
+    }
 
     #[test]
     fn the_kind_is_told_from_the_version_a_server_prints() {
