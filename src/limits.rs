@@ -65,6 +65,9 @@ pub const PRIMARY_REPLY_BYTES: usize = 256 * 1024;
 /// How many bytes one batch to a primary takes before it is written.
 pub const BATCH_BYTES: usize = 256 * 1024;
 
+/// How many withdrawals that are owed go to a primary at once.
+pub const OWED_AT_ONCE: usize = 256;
+
 /// How much of what a lost connection to a primary left behind is seen to before everybody else has a turn.
 pub const LEFT_AT_ONCE: usize = 16;
 

@@ -15,6 +15,7 @@ use super::status::Status;
 use crate::clock::Clock;
 use crate::coordinator::{Operation, Trouble};
 use crate::counters::Counters;
+use crate::limits::OWED_AT_ONCE;
 use crate::lock::{Moment, Resource, Token};
 
 /// A compare-and-delete that must reach the primary sooner or later.
@@ -64,10 +65,10 @@ pub(super) struct Inbox {
 struct State {
     /// Why nothing can be sent; `None` while the link is open.
     shut: Option<Trouble>,
-    /// The link was opened, and has taken nothing yet.
-    is_fresh: bool,
     queue: VecDeque<Queued>,
     owed: VecDeque<Withdrawal>,
+    /// How many of those, the first ones, were owed when the connection was opened.
+    former: usize,
 }
 
 impl Inbox {
@@ -75,9 +76,9 @@ impl Inbox {
         Self {
             state: Mutex::new(State {
                 shut: Some(Trouble::NotConnected),
-                is_fresh: false,
                 queue: VecDeque::new(),
                 owed: VecDeque::new(),
+                former: 0,
             }),
             wake: Arc::default(),
             unanswered: AtomicUsize::new(0),
@@ -134,29 +135,41 @@ impl Inbox {
         self.counters.withdrawals_pending.decrement();
     }
 
-    /// Moves everything queued behind `queue`, and what is owed with it. What was owed when the connection was opened goes
-    /// before anything new; what has come to be owed since goes behind, where the record that it is to delete may still
-    /// wait to be set, as far as there is room.
+    /// The next of what was owed when the connection was opened, which goes before anything new; nothing when all of it
+    /// has been taken.
+    pub(super) fn take_former(&self) -> Vec<Withdrawal> {
+        let mut state = self.lock();
+        while state.former > 0 {
+            let count = state.former.min(OWED_AT_ONCE);
+            state.former -= count;
+            let living = self.take_owed(&mut state, count);
+            if !living.is_empty() {
+                return living;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Moves everything queued behind `queue`. Some of what has come to be owed goes behind that, where the record that it
+    /// is to delete may still wait to be set, as far as there is room.
     pub(super) fn take(&self, queue: &mut VecDeque<Queued>) {
         let mut state = self.lock();
-        let from_former_connections = std::mem::take(&mut state.is_fresh);
         let taken = self.hand_over(&mut state, queue);
-        let room = if from_former_connections { self.capacity } else { self.capacity.saturating_sub(taken) };
-        let fitting = room.min(state.owed.len());
-        let owed: VecDeque<_> = state.owed.drain(..fitting).collect();
-        drop(state);
+        let count = self.capacity.saturating_sub(taken).min(OWED_AT_ONCE).min(state.owed.len());
+        if count > 0 {
+            let living = self.take_owed(&mut state, count);
+            queue.extend(living.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
+        }
+    }
+
+    /// So many of the first that are owed, where they go on taking room; without those that have nothing left to delete.
+    fn take_owed(&self, state: &mut State, count: usize) -> Vec<Withdrawal> {
         let now = self.clock.now();
-        let (mut owed, expired): (Vec<_>, Vec<_>) = owed.into_iter().partition(|owed| owed.until > now);
-        for _ in expired {
-            self.settled();
-        }
-        if from_former_connections {
-            while let Some(withdrawal) = owed.pop() {
-                queue.push_front(Queued::owed(withdrawal.into_operation()));
-            }
-        } else {
-            queue.extend(owed.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
-        }
+        let mut owed: Vec<_> = state.owed.drain(..count).collect();
+        owed.retain(|withdrawal| withdrawal.until > now);
+        (owed.len()..count).for_each(|_| self.settled());
+        self.unanswered.fetch_add(owed.len(), Ordering::Relaxed);
+        owed
     }
 
     /// Moves everything queued behind `queue`; what is owed stays here, where it is bounded.
@@ -180,7 +193,7 @@ impl Inbox {
     pub(super) fn open(&self) {
         let mut state = self.lock();
         state.shut = None;
-        state.is_fresh = true;
+        state.former = state.owed.len();
     }
 
     /// From here on operations are unsent for this reason, and so is what is queued.
@@ -188,6 +201,7 @@ impl Inbox {
         let queued = {
             let mut state = self.lock();
             state.shut = Some(trouble.clone());
+            state.former = 0;
             let now = self.clock.now();
             let owed = state.owed.len();
             state.owed.retain(|withdrawal| withdrawal.until > now);
@@ -204,6 +218,12 @@ impl Inbox {
         self.status.unsent.increment();
         self.still_owed(&queued.operation);
         operation::unsent(&mut queued.operation, trouble);
+    }
+
+    /// Gives up an operation that has not left within its time.
+    pub(super) fn timed_out(&self, queued: Queued) {
+        let trouble = Trouble::TimedOut(queued.timeout);
+        self.unsent(queued, trouble);
     }
 
     /// What the link sleeps on, for others who have something for it.
@@ -243,6 +263,7 @@ impl Inbox {
         if state.owed.len() > self.capacity {
             // The oldest has the least to live: what it would have deleted ends with its ttl.
             state.owed.pop_front();
+            state.former = state.former.saturating_sub(1);
             self.settled();
         }
     }

@@ -77,7 +77,9 @@ fn opened(capacity: usize) -> Inbox {
 
 /// What the link would write, in order.
 fn written(inbox: &Inbox) -> Vec<&'static str> {
-    let mut queue = VecDeque::new();
+    let former = std::iter::from_fn(|| Some(inbox.take_former()).filter(|former| !former.is_empty()));
+    let mut queue: VecDeque<Queued> =
+        former.flatten().map(|withdrawal| Queued::owed(withdrawal.into_operation())).collect();
     inbox.take(&mut queue);
     let name = |queued: &Queued| match queued.operation {
         Operation::Release { .. } => "release",
@@ -104,6 +106,36 @@ async fn what_former_connections_owe_goes_before_new_work() {
     inbox.open();
     inbox.submit(acquire(&round), TIMEOUT);
     assert_eq!(written(&inbox), ["release", "acquire"]);
+}
+
+#[tokio::test]
+async fn much_that_is_owed_is_taken_a_part_at_a_time_and_is_never_out_of_sight() {
+    let count = 2 * OWED_AT_ONCE + 1;
+    let inbox = inbox(4 * OWED_AT_ONCE);
+    (0..count).for_each(|_| inbox.submit(release(&inbox, None), TIMEOUT));
+    inbox.open();
+    let parts: Vec<usize> = std::iter::from_fn(|| Some(inbox.take_former().len()).filter(|part| *part > 0)).collect();
+    assert_eq!(parts, [OWED_AT_ONCE, OWED_AT_ONCE, 1]);
+    assert_eq!(inbox.len(), count);
+    assert!(!inbox.is_drained(), "nothing of it has been answered");
+    // What comes to be owed while the connection lives.
+    (0..count).for_each(|_| inbox.still_owed(&release(&inbox, None)));
+    assert_eq!(written(&inbox).len(), OWED_AT_ONCE);
+    assert_eq!(inbox.len(), count + OWED_AT_ONCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_nothing_left_to_delete_is_owed_no_longer() {
+    let inbox = inbox(4 * OWED_AT_ONCE);
+    let count = 2 * OWED_AT_ONCE;
+    (0..count).for_each(|_| inbox.submit(release(&inbox, None), TIMEOUT));
+    tokio::time::advance(TIMEOUT / 2).await;
+    inbox.submit(release(&inbox, None), TIMEOUT);
+    tokio::time::advance(TIMEOUT / 2).await;
+    inbox.open();
+    assert_eq!(inbox.take_former().len(), 1);
+    assert!(inbox.take_former().is_empty());
+    assert_eq!((inbox.counters.withdrawals_pending.value(), inbox.len()), (1, 1));
 }
 
 #[tokio::test]

@@ -137,9 +137,10 @@ impl<'a> Service<'a> {
 
     /// Writes what is left of a batch, or the next one. True when there is more that the socket may have room for.
     fn write(&mut self) -> Result<bool, Trouble> {
+        let mut more = true;
         if self.wire.output.is_empty() {
             let idle = self.pipeline.is_empty();
-            self.gather();
+            more = self.gather();
             if self.wire.output.is_empty() {
                 return Ok(false);
             }
@@ -149,7 +150,7 @@ impl<'a> Service<'a> {
         }
         self.wire.write()?;
         if self.wire.output.is_empty() {
-            return Ok(!self.queue.is_empty());
+            return Ok(more);
         }
         // What is queued meanwhile waits, and its votes are cast in time by the clock.
         self.queue.fill(|queue| self.inbox.take_queued(queue));
@@ -157,9 +158,9 @@ impl<'a> Service<'a> {
         Ok(false)
     }
 
-    /// Encodes one batch: scripts to be sent again, then what is owed, then the probe, then what is queued; and behind all of
-    /// it, what vouches for the answers.
-    fn gather(&mut self) {
+    /// Encodes one batch: scripts to be sent again, then the probe, then what is owed from former connections, or what is
+    /// queued; and behind all of it, what vouches for the answers. True when there is more.
+    fn gather(&mut self) -> bool {
         for queued in std::mem::take(&mut self.again) {
             self.encode(queued, Call::Source);
         }
@@ -170,27 +171,41 @@ impl<'a> Service<'a> {
                 self.inbox.still_owed(&release);
             }
         }
-        self.queue.fill(|queue| self.inbox.take(queue));
         if probes {
             self.next_probe = now + self.settings.probe_interval;
             encoding::encode_command(&[b"ROLE"], &mut self.wire.output);
             self.pipeline.push_probe(now);
         }
+        let former = self.inbox.take_former();
+        let more = if former.is_empty() {
+            self.gather_queued(now);
+            !self.queue.is_empty()
+        } else {
+            for withdrawal in former {
+                self.encode(Queued::owed(withdrawal.into_operation()), Call::Digest);
+            }
+            true
+        };
+        self.run_errand(now);
+        self.end_batch(probes);
+        self.count();
+        more
+    }
+
+    /// Encodes what is queued, as much as fits into one batch.
+    fn gather_queued(&mut self, now: Instant) {
+        self.queue.fill(|queue| self.inbox.take(queue));
         while self.wire.output.len() < BATCH_BYTES {
             let Some(queued) = self.queue.next() else { break };
             if queued.is_due(now) {
                 // A release stays owed, and comes back with the next batch.
-                let timeout = queued.timeout;
-                self.inbox.unsent(queued, Trouble::TimedOut(timeout));
+                self.inbox.timed_out(queued);
             } else if operation::departs(&queued.operation) {
                 self.encode(queued, Call::Digest);
             } else {
                 self.inbox.unsent(queued, Trouble::NotConnected);
             }
         }
-        self.run_errand(now);
-        self.end_batch(probes);
-        self.count();
     }
 
     /// Does what there is to be done about the primary's marker.
@@ -362,10 +377,7 @@ impl<'a> Service<'a> {
             return Err(Trouble::TimedOut(self.settings.silence_timeout));
         }
         // What waits for the socket to have room has not left when its time is over.
-        for queued in self.queue.take_due(now) {
-            let timeout = queued.timeout;
-            self.inbox.unsent(queued, Trouble::TimedOut(timeout));
-        }
+        self.queue.take_due(now).into_iter().for_each(|queued| self.inbox.timed_out(queued));
         self.count();
         Ok(())
     }
