@@ -69,7 +69,7 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 pub const OWED_AT_ONCE: usize = 256;
 
 /// How much of what a lost connection to a primary left behind is seen to before everybody else has a turn.
-pub const LEFT_AT_ONCE: usize = 16;
+pub const LEFT_AT_ONCE: usize = 64;
 
 /// First wait of a line's first before it tries again for a lock that is held, whatever it hears; doubled after each try,
 /// jittered.

@@ -56,6 +56,9 @@ impl Backlog {
         if part.queue.is_empty() {
             self.spare = self.parts.pop_front()?.queue;
         }
+        if self.parts.is_empty() {
+            self.earliest = None;
+        }
         Some(first)
     }
 
@@ -66,22 +69,36 @@ impl Backlog {
 
     /// Takes those out for whom somebody has waited long enough.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Queued> {
-        let mut due = Vec::new();
-        if self.earliest.is_none_or(|earliest| now < earliest) {
-            return due;
+        self.take_if(|deadline| deadline <= now)
+    }
+
+    /// Takes those out for whom somebody waits.
+    pub(super) fn take_awaited(&mut self) -> Vec<Queued> {
+        self.take_if(|_| true)
+    }
+
+    /// Takes those out whose deadline is such a one; parts that have none are not looked through.
+    fn take_if(&mut self, is_one: impl Fn(Instant) -> bool) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        if !self.earliest.is_some_and(&is_one) {
+            return taken;
         }
         for part in &mut self.parts {
-            if part.earliest.is_some_and(|earliest| earliest <= now) {
+            if part.earliest.is_some_and(&is_one) {
                 for queued in std::mem::take(&mut part.queue) {
-                    if queued.is_due(now) { due.push(queued) } else { part.queue.push_back(queued) }
+                    if queued.deadline.is_some_and(&is_one) {
+                        taken.push(queued);
+                    } else {
+                        part.queue.push_back(queued);
+                    }
                 }
                 part.earliest = first_deadline(&part.queue);
             }
         }
-        self.length -= due.len();
+        self.length -= taken.len();
         self.parts.retain(|part| !part.queue.is_empty());
         self.earliest = self.parts.iter().filter_map(|part| part.earliest).min();
-        due
+        taken
     }
 }
 
@@ -134,6 +151,8 @@ mod tests {
         assert_eq!(names(backlog.next()), "a");
         assert_eq!(names(backlog.take_due(now + Duration::from_secs(60))), "");
         assert_eq!((backlog.len(), backlog.earliest_deadline()), (2, None));
-        assert_eq!(names(backlog), "be");
+        backlog.fill(|queue| queue.extend([announced("f", at(7)), announced("g", None), announced("h", at(8))]));
+        assert_eq!(names(backlog.take_awaited()), "fh");
+        assert_eq!((backlog.len(), names(backlog)), (3, "beg".to_owned()));
     }
 }

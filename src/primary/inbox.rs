@@ -155,11 +155,21 @@ impl Inbox {
     pub(super) fn take(&self, queue: &mut VecDeque<Queued>) {
         let mut state = self.lock();
         let taken = self.hand_over(&mut state, queue);
-        let count = self.capacity.saturating_sub(taken).min(OWED_AT_ONCE).min(state.owed.len());
-        if count > 0 {
+        let room = self.capacity.saturating_sub(taken).min(OWED_AT_ONCE);
+        while room > 0 && !state.owed.is_empty() {
+            let count = room.min(state.owed.len());
             let living = self.take_owed(&mut state, count);
-            queue.extend(living.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
+            if !living.is_empty() {
+                queue.extend(living.into_iter().map(|withdrawal| Queued::owed(withdrawal.into_operation())));
+                break;
+            }
         }
+    }
+
+    /// Whether there is more that is owed, and room for it.
+    pub(super) fn may_take_owed(&self) -> bool {
+        let state = self.lock();
+        !state.owed.is_empty() && state.queue.len() + self.unanswered.load(Ordering::Relaxed) < self.capacity
     }
 
     /// So many of the first that are owed, where they go on taking room; without those that have nothing left to delete.

@@ -122,6 +122,9 @@ async fn much_that_is_owed_is_taken_a_part_at_a_time_and_is_never_out_of_sight()
     (0..count).for_each(|_| inbox.still_owed(&release(&inbox, None)));
     assert_eq!(written(&inbox).len(), OWED_AT_ONCE);
     assert_eq!(inbox.len(), count + OWED_AT_ONCE);
+    assert!(inbox.may_take_owed(), "there is room for more");
+    inbox.set_unanswered(4 * OWED_AT_ONCE);
+    assert!(!inbox.may_take_owed(), "there is none");
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,6 +139,13 @@ async fn what_has_nothing_left_to_delete_is_owed_no_longer() {
     assert_eq!(inbox.take_former().len(), 1);
     assert!(inbox.take_former().is_empty());
     assert_eq!((inbox.counters.withdrawals_pending.value(), inbox.len()), (1, 1));
+    // The same of what has come to be owed since: the one that lives is not held up by those that do not.
+    let expired: Vec<Operation> = (0..count).map(|_| release(&inbox, None)).collect();
+    tokio::time::advance(TIMEOUT).await;
+    expired.iter().chain([&release(&inbox, None)]).for_each(|operation| inbox.still_owed(operation));
+    assert!(inbox.may_take_owed());
+    assert_eq!(written(&inbox), ["release"]);
+    assert!(!inbox.may_take_owed());
 }
 
 #[tokio::test]

@@ -61,14 +61,11 @@ impl Link {
                     delay = RECONNECT_FIRST;
                     self.serve(admitted).await
                 }
-                Err(trouble) => trouble,
+                Err(trouble) => {
+                    self.shut(&trouble);
+                    trouble
+                }
             };
-            self.inbox.shut(&trouble);
-            self.tell(&trouble);
-            self.tried.send_replace(true);
-            if let (Trouble::Replica, Some(vouching)) = (&trouble, &self.settings.vouching) {
-                vouching.is_replica(self.settings.node);
-            }
             let wait = match trouble {
                 // It answers: look again as often as a voter is looked at.
                 Trouble::Replica | Trouble::DuplicateOf(_) | Trouble::OfAnotherSet(_) => self.settings.probe_interval,
@@ -84,6 +81,16 @@ impl Link {
         match tokio::time::timeout(limit, admit(&self.settings, self.inbox.clock, &mut self.succession)).await {
             Ok(admitted) => admitted,
             Err(_) => Err(Trouble::TimedOut(limit)),
+        }
+    }
+
+    /// There is no connection: from here on nothing waits for one.
+    fn shut(&self, trouble: &Trouble) {
+        self.inbox.shut(trouble);
+        self.tell(trouble);
+        self.tried.send_replace(true);
+        if let (Trouble::Replica, Some(vouching)) = (trouble, &self.settings.vouching) {
+            vouching.is_replica(self.settings.node);
         }
     }
 
@@ -108,31 +115,41 @@ impl Link {
         // A bug in what one primary is told or answers must not take the others' links with it.
         let ended = AssertUnwindSafe(service.run()).catch_unwind().await;
         let trouble = ended.unwrap_or_else(|_| Trouble::Other("internal error".into()));
-        let Left { mut pipeline, queue, again, refused } = service.leave();
-        self.inbox.shut(&trouble);
+        let left = service.leave();
         if let Some(vouching) = &self.settings.vouching {
             vouching.lost(self.settings.node);
         }
-        if !pipeline.is_empty() {
+        if !left.pipeline.is_empty() {
             self.succession.bury(client_id, &run);
         }
-        let mut silent = pipeline.lose(&trouble);
-        let mut rests = Rests::default();
-        for queued in queue {
+        self.shut(&trouble);
+        self.settle(left, &trouble).await;
+        trouble
+    }
+
+    /// Casts the votes that a lost connection still owes, and remembers its withdrawals.
+    async fn settle(&self, left: Left, trouble: &Trouble) {
+        let Left { mut pipeline, mut queue, again, refused } = left;
+        // Whoever waits for a vote is told at once; they are those of the last `node_timeout_ms`.
+        let mut silent = pipeline.lose(trouble);
+        for queued in queue.take_awaited() {
             self.inbox.unsent(queued, trouble.clone());
-            rests.after_each().await;
         }
         for mut queued in again {
             silent += u64::from(operation::silent(&mut queued.operation, trouble.clone()));
             self.inbox.still_owed(&queued.operation);
         }
         self.inbox.status.unknown.add(silent);
+        let mut rests = Rests::default();
+        for queued in queue {
+            self.inbox.unsent(queued, trouble.clone());
+            rests.after_each().await;
+        }
         for operation in pipeline.into_operations().chain(refused) {
             self.inbox.still_owed(&operation);
             rests.after_each().await;
         }
         self.inbox.set_unanswered(0);
-        trouble
     }
 }
 

@@ -143,31 +143,45 @@ impl Launch {
         let (resources, waited) = (command.resources(), command.waits());
         let coordinator = Arc::clone(&service.coordinator);
         let settled = match command {
-            LockCommand::Rlock(command) => {
-                Either::Left(Either::Left(acquire(command, read_at, coordinator, Arc::clone(caller), tenant.as_ref())))
+            LockCommand::Rlock(command) if command.options.session.is_none() => {
+                Either::Left(Either::Left(acquire_unbound(command, read_at, coordinator, Arc::clone(caller))))
             }
             LockCommand::Runlock(command) => Either::Left(Either::Right(release(command, coordinator))),
-            command => Either::Right(Box::pin(run(command, Arc::clone(service), Arc::clone(caller), tenant))),
+            command => Either::Right(Box::pin(run(command, read_at, Arc::clone(service), Arc::clone(caller), tenant))),
         };
         settled.map(move |settled| Finished { reply, resources, waited, settled })
     }
 }
 
-fn acquire(
+/// Takes a lock that is not bound to its connection.
+fn acquire_unbound(
     Rlock { resource, ttl, options }: Rlock,
     read_at: Option<Moment>,
     coordinator: Arc<Coordinator>,
     caller: Arc<Caller>,
-    tenant: Option<&Arc<Tenant>>,
-) -> impl Future<Output = Settled<LockReply>> + Send + use<> {
-    let Options { owner, wait, fence, session } = options;
-    let Some(seats) = Seats::reserve(&coordinator, tenant, session, 1) else {
-        return Either::Left(ready(Settled::Reply(full())));
-    };
+) -> impl Future<Output = Settled<LockReply>> + Send {
+    let Options { owner, wait, fence, session: _ } = options;
     // In memory of its own: a withdrawal may go on for a minute, and must not keep the read buffer.
     let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
-    let granted = move |grant| LockReply::Granted { grant: seats.seat(grant), read_at };
-    Either::Right(coordinator.acquire(request, caller).map(|ended| acquired(ended, granted)))
+    let granted = move |grant| LockReply::Granted { grant, read_at };
+    coordinator.acquire(request, caller).map(move |ended| acquired(ended, granted))
+}
+
+async fn acquire(
+    Rlock { resource, ttl, options }: Rlock,
+    read_at: Option<Moment>,
+    coordinator: Arc<Coordinator>,
+    caller: Arc<Caller>,
+    tenant: Option<Arc<Tenant>>,
+) -> Settled<LockReply> {
+    let Options { owner, wait, fence, session } = options;
+    // Not before: a release in front of it may be what makes room.
+    let Some(seats) = Seats::reserve(&coordinator, tenant.as_ref(), session, 1) else {
+        return Settled::Reply(full());
+    };
+    let request = AcquireRequest { resource: resource.detached(), ttl, owner, fence, wait };
+    let ended = coordinator.acquire(request, caller).await;
+    acquired(ended, |grant| LockReply::Granted { grant: seats.seat(grant), read_at })
 }
 
 fn release(
@@ -183,15 +197,18 @@ fn release(
     })
 }
 
-/// Runs one of the others.
+/// Runs any of them.
 async fn run(
     command: LockCommand,
+    read_at: Option<Moment>,
     service: Arc<Service>,
     caller: Arc<Caller>,
     tenant: Option<Arc<Tenant>>,
 ) -> Settled<LockReply> {
     let coordinator = Arc::clone(&service.coordinator);
     match command {
+        LockCommand::Rlock(command) => acquire(command, read_at, coordinator, caller, tenant).await,
+        LockCommand::Runlock(command) => release(command, coordinator).await,
         LockCommand::Rextend(Rextend { resource, token, ttl }) => {
             match coordinator.extend(resource, token, ttl).await {
                 Extended::Extended(extension) => Settled::Timed(LockReply::Extended(extension)),
@@ -221,8 +238,8 @@ async fn run(
             let session = found.client.and_then(|client| service.clients.find(client)).map(|client| client.named());
             Settled::Reply(Rinspect::found(&found.inspect, primaries, session, waiters))
         }
-        // Those have futures of their own, and this is answered from what is known: they never come here.
-        LockCommand::Rlock(_) | LockCommand::Runlock(_) | LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
+        // It is answered from what is known, and never comes here.
+        LockCommand::Rprimaries => Settled::Reply(Reply::NullArray),
     }
 }
 

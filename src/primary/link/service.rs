@@ -142,7 +142,7 @@ impl<'a> Service<'a> {
             let idle = self.pipeline.is_empty();
             more = self.gather();
             if self.wire.output.is_empty() {
-                return Ok(false);
+                return Ok(more);
             }
             if idle {
                 self.heard = Instant::now();
@@ -177,19 +177,20 @@ impl<'a> Service<'a> {
             self.pipeline.push_probe(now);
         }
         let former = self.inbox.take_former();
-        let more = if former.is_empty() {
-            self.gather_queued(now);
-            !self.queue.is_empty()
-        } else {
+        let is_behind = !former.is_empty();
+        if is_behind {
             for withdrawal in former {
                 self.encode(Queued::owed(withdrawal.into_operation()), Call::Digest);
             }
-            true
-        };
+            // What is new waits, and its votes are cast in time by the clock.
+            self.queue.fill(|queue| self.inbox.take_queued(queue));
+        } else {
+            self.gather_queued(now);
+        }
         self.run_errand(now);
         self.end_batch(probes);
         self.count();
-        more
+        is_behind || !self.queue.is_empty() || self.inbox.may_take_owed()
     }
 
     /// Encodes what is queued, as much as fits into one batch.
@@ -388,9 +389,8 @@ impl<'a> Service<'a> {
         let silence = (!self.pipeline.is_empty()).then(|| self.heard + self.settings.silence_timeout);
         // While the socket has no room, the probe cannot be written and what is queued can run out of time.
         let probe = (!blocked).then_some(self.next_probe);
-        let queued = if blocked { self.queue.earliest_deadline() } else { None };
         let errand = self.errand_at.filter(|_| !blocked && self.soundness != Soundness::Sound);
-        [silence, probe, queued, errand, self.pipeline.earliest_deadline()]
+        [silence, probe, errand, self.queue.earliest_deadline(), self.pipeline.earliest_deadline()]
             .into_iter()
             .flatten()
             .min()

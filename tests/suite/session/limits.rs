@@ -1,5 +1,6 @@
 //! How many locks may be bound, and for how long.
 
+use support::resp::encode_command;
 use support::{Kind, Value, eventually, unique_key};
 
 use crate::common::{
@@ -57,6 +58,23 @@ async fn limits_session_locks_per_connection_bounds_those_of_each() {
         }
         let replies = client.read_replies(4).await;
         assert_eq!(replies.iter().filter(|reply| **reply == Value::error(FULL)).count(), 2, "{replies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_makes_room_for_what_is_asked_for_behind_it_in_one_write() {
+    let rig = Rig::direct(Kind::any(), 3, &[("limits.session_locks_per_connection", 1)]).await;
+    let mut client = rig.proxy.connect().await;
+    let mut key = unique_key("bound");
+    let mut token = bind(&mut client, &rig.fleet, &key, LONGEST_TTL, &[]).await.token;
+    for _ in 0..10 {
+        let next = unique_key("bound");
+        let release = encode_command(&["RUNLOCK", &key, &token]);
+        let acquire = encode_command(&["RLOCK", &next, LONGEST_TTL, "SESSION"]);
+        client.send_raw([release, acquire].concat()).await;
+        assert_eq!(client.read_reply().await, Value::Integer(1));
+        token = granted(&client.read_reply().await).token;
+        key = next;
     }
 }
 
