@@ -1,5 +1,5 @@
-//! What other users of the machine cannot touch: commands that the primaries run for a lock and its release, and system calls
-//! that the proxy makes for them.
+//! What other users of the machine cannot touch: commands that the primaries run for a lock and its release, system calls that
+//! the proxy makes for them, instructions of the core paths.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,9 +10,11 @@ use serde_json::{Value as Json, json};
 
 use super::Plan;
 use crate::connections::Connections;
+use crate::instructions;
 use crate::lines::Lines;
 use crate::load::{Load, Pace};
 use crate::pairs::{Pairs, Verb};
+use crate::paths;
 use crate::results::{Section, markdown};
 use crate::stand::{Parts, Stand, TTL_MS};
 use crate::trace::Trace;
@@ -60,8 +62,24 @@ pub fn measure(parts: &Parts, plan: &Plan) -> Section {
         ),
         Err(reason) => writeln!(text, "\n- not counted: system calls of the proxy: {reason}"),
     };
-    let json =
-        json!({"case": "counts", "commands": columns(&commands), "system_calls": calls.ok().map(|all| columns(&all))});
+    let instructions = instructions::count(&paths::all());
+    let _ = match &instructions {
+        Ok(all) => {
+            let rows = all.iter().map(|(path, count)| vec![path.clone(), format!("{count:.0}")]);
+            write!(
+                text,
+                "\nInstructions of the core paths (callgrind):\n\n{}",
+                markdown(&["path", "instructions"], rows)
+            )
+        }
+        Err(reason) => writeln!(text, "\n- not counted: instructions: {reason}"),
+    };
+    let json = json!({
+        "case": "counts",
+        "commands": columns(&commands),
+        "system_calls": calls.ok().map(|all| columns(&all)),
+        "instructions": instructions.ok().map(|all| all.into_iter().collect::<Counts>()),
+    });
     Section { title: "Counts, distinct keys".into(), text, json, ..Section::default() }
 }
 
