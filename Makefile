@@ -62,7 +62,7 @@ torture: ## faults of every kind at random for MINUTES=30, while clients watch; 
 	  $(SEED:%=--seed %) $(SERVER:%=--server %) $(ONLY:%=--only %) $(SET:%=--set %)
 
 .PHONY: bench
-bench: ## locks and the relay, next to the least they can cost and to Redlock libraries (25 min); QUICK=1: does it work? (3 min)
+bench: ## locks and the relay, next to the least they can cost and to Redlock libraries (20 min); QUICK=1: does it work? (3 min)
 	@scripts/tools redis valkey node go java strace valgrind
 	$(test_environment) $(CARGO) run --locked --release --package bench -- \
 	  $(if $(QUICK),--rounds 1 --seconds 0.3 --into target/bench)
