@@ -69,7 +69,7 @@ impl Report {
         };
         let sections: Value = self.sections.iter().map(|section| section.json.clone()).collect();
         let document = json!({"date": date, "machine": self.machine.json(), "sections": sections});
-        write(&format!("{date}.json"), &format!("{document:#}\n"));
+        write(&format!("{date}.json"), &format!("{document}\n"));
         let mut text = self.text.clone();
         let plots = plots::all(&self.sections);
         if !plots.is_empty() {
